@@ -1,0 +1,69 @@
+"""Whole-net sweeps over a range of rows, and the compiled view of a network that owns them."""
+from cbp._dense cimport Layer
+from cbp._kernels cimport cbp_kernels, cbp_target
+from cbp._runtime cimport Arena, Buffer
+
+
+ctypedef struct Net:
+    const cbp_kernels *kernel
+    int n_layers
+    Layer *layers
+
+
+# Activations and deltas of up to `rows` rows; all strips have one stride.
+ctypedef struct Work:
+    Py_ssize_t rows, stride
+    char **a                   # a[0 .. L]: the inputs and the outputs of each layer
+    char **z                   # z[0 .. L - 1], each NULL where nobody asked
+    char **d                   # d[0 .. L - 1]: delta at each layer's outputs
+    char **w_t                 # w_t[1 .. L - 1]: transposed weights
+    char *scale                # factor of each row's delta
+    char *loss                 # loss of each row
+    char *scratch              # a tile of the gradient for each thread
+    Py_ssize_t scratch_bytes
+
+
+# Up to 16 inputs times up to 256 outputs of one layer's weights, and where strip is 0 their biases.
+ctypedef struct Tile:
+    int layer
+    Py_ssize_t strip, first, columns
+
+
+# The minibatch that a sweep works on: n rows of X, found through `target.index` where it is set.
+ctypedef struct Batch:
+    Py_ssize_t n
+    const char *x
+    const double *weight
+    double total               # sum of the rows' weights
+    bint mean                  # whether the loss is divided by it
+    int loss
+    cbp_target target
+
+
+cdef class Core:
+    cdef Buffer theta
+    cdef char *data
+    cdef Net net
+    cdef Tile *tiles
+    cdef Py_ssize_t n_tiles
+    cdef readonly Py_ssize_t n_parameters, itemsize
+    cdef int readers, writers
+    cdef list idle
+    cdef int enter(self, bint writing) except -1
+    cdef void leave(self, bint writing) noexcept
+    cdef int check_loss(self, int loss, object target, object labels) except -1
+
+
+cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept nogil
+cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint sums,
+                           int threads) noexcept nogil
+cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bint training,
+                  bint sums, int threads) noexcept nogil
+cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
+                     Py_ssize_t n, bint backward) noexcept nogil
+cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
+                        char *scratch) noexcept nogil
+cdef void tile_transpose(const Net *net, const Work *work, const Tile *tile) noexcept nogil
+cdef void copy_tile(const Net *net, const Tile *tile, const char *scratch, char *grad, double l2,
+                    const char *theta) noexcept nogil
+cdef double batch_loss(const Net *net, const Work *work, const Batch *batch) noexcept nogil

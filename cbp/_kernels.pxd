@@ -1,0 +1,103 @@
+"""Declarations of src_c: the kernel tables, the floating-point environment, the random streams.
+
+Only `_runtime` links src_c; the others reach it through the pointers that `_runtime` hands out.
+"""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "cbp_kernels.h" nogil:
+    enum:
+        CBP_STRIP
+        CBP_BLOCK
+    enum:
+        CBP_IDENTITY
+        CBP_SIGMOID
+        CBP_TANH
+        CBP_RELU
+        CBP_SOFTMAX
+    enum:
+        CBP_SQUARED_ERROR
+        CBP_BINARY_CROSS_ENTROPY
+        CBP_CATEGORICAL_CROSS_ENTROPY
+    enum:
+        CBP_SGD
+        CBP_MOMENTUM
+        CBP_NESTEROV
+        CBP_ADAM
+    ctypedef struct cbp_hyper:
+        double rate, momentum, beta_1, beta_2, root, epsilon, l2
+    ctypedef struct cbp_target:
+        const void *rows
+        Py_ssize_t row_stride
+        const int64_t *labels
+        const Py_ssize_t *index
+    ctypedef struct cbp_kernels:
+        const char *isa
+        int has_fma
+        int itemsize
+        void (*gather)(void *strips, Py_ssize_t stride, const void *rows, Py_ssize_t row_stride,
+                       const Py_ssize_t *index, Py_ssize_t n, Py_ssize_t c) noexcept nogil
+        void (*scatter)(void *rows, Py_ssize_t row_stride, const void *strips, Py_ssize_t stride,
+                        Py_ssize_t n, Py_ssize_t c) noexcept nogil
+        void (*transpose)(void *wt, const void *w, Py_ssize_t row_stride, Py_ssize_t i,
+                          Py_ssize_t o) noexcept nogil
+        void (*matmul)(void *z, Py_ssize_t z_stride, const void *a, Py_ssize_t a_stride,
+                       const void *b, Py_ssize_t b_row, Py_ssize_t b_stride, Py_ssize_t n,
+                       Py_ssize_t k, Py_ssize_t o) noexcept nogil
+        void (*activate)(void *a, Py_ssize_t stride, void *z, Py_ssize_t z_stride, const void *bias,
+                         Py_ssize_t n, Py_ssize_t o, int activation) noexcept nogil
+        void (*delta)(void *d, Py_ssize_t d_stride, const void *a, Py_ssize_t a_stride, Py_ssize_t n,
+                      Py_ssize_t i, int activation) noexcept nogil
+        void (*head)(int loss, int activation, void *d, Py_ssize_t d_stride, void *row_loss,
+                     const void *a, Py_ssize_t a_stride, const cbp_target *target,
+                     const void *scale, Py_ssize_t n, Py_ssize_t o) noexcept nogil
+        void (*gradient)(void *g, const void *a, const void *d, Py_ssize_t d_stride, Py_ssize_t n,
+                         Py_ssize_t i, Py_ssize_t o) noexcept nogil
+        void (*bias_gradient)(void *g, const void *d, Py_ssize_t d_stride, Py_ssize_t n,
+                              Py_ssize_t o) noexcept nogil
+        void (*add_l2)(void *g, const void *w, double l2, Py_ssize_t c) noexcept nogil
+        void (*update)(int optimizer, void *theta, void *s1, void *s2, const void *g,
+                       const void *mask, Py_ssize_t c, const cbp_hyper *hyper) noexcept nogil
+        double (*row_sum)(const void *x, const double *weight, const Py_ssize_t *index,
+                          Py_ssize_t n) noexcept nogil
+        double (*weight_sum)(const double *weight, const Py_ssize_t *index, Py_ssize_t n) noexcept nogil
+        double (*square_sum)(const void *x, Py_ssize_t c) noexcept nogil
+        void (*apply)(void *y, const void *x, Py_ssize_t c, int activation) noexcept nogil
+    ctypedef struct cbp_isa:
+        const char *name
+        const cbp_kernels *f32
+        const cbp_kernels *f64
+    const cbp_isa *cbp_find_isa(const char *name)
+
+
+cdef extern from "fpenv.h" nogil:
+    uint64_t cbp_fpenv_enter()
+    void cbp_fpenv_leave(uint64_t before)
+
+
+cdef extern from "cbp_random.h" nogil:
+    enum:
+        CBP_INITIALISATION
+        CBP_SHUFFLE
+        CBP_DROPOUT
+        CBP_SPLIT
+    void cbp_uniform(double *out, Py_ssize_t n, uint64_t seed, uint32_t purpose, uint32_t stream)
+    void cbp_normal(double *out, Py_ssize_t n, uint64_t seed, uint32_t purpose, uint32_t stream)
+    void cbp_permutation(Py_ssize_t *out, Py_ssize_t n, uint64_t seed, uint32_t purpose,
+                         uint32_t stream)
+
+
+cdef extern from "_team.h" nogil:
+    enum:
+        CBP_OPENMP
+    ctypedef struct cbp_share:
+        pass
+    int cbp_max_threads()
+    int cbp_team_size()
+    int cbp_in_parallel()
+    void cbp_barrier()
+    void cbp_deal(cbp_share *shares, int threads, Py_ssize_t n)
+    Py_ssize_t cbp_take(cbp_share *shares, int threads, int me)
+    void cbp_raise(int *flag, int value)
+    int cbp_raised(const int *flag)
+    double cbp_clock()

@@ -1,0 +1,319 @@
+# cython: freethreading_compatible=False
+"""The run time: which instruction set, how many threads, random streams, memory, signals.
+
+The only module that links the C kernels: two copies of them could hold two opinions about the
+instruction set.  What must not live here: anything that knows what a layer is.
+
+Invariants.  Importing starts no thread and leaves the floating-point state alone.  The random
+functions depend on their arguments alone.
+"""
+import os
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free
+
+from cbp._kernels cimport (
+    CBP_OPENMP,
+    CBP_RELU,
+    CBP_SHUFFLE,
+    cbp_find_isa,
+    cbp_fpenv_enter,
+    cbp_fpenv_leave,
+    cbp_isa,
+    cbp_kernels,
+    cbp_max_threads,
+    cbp_normal,
+    cbp_permutation,
+    cbp_uniform,
+)
+
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+
+cdef extern from "pthread.h" nogil:
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil)
+
+
+# ---- instruction set --------------------------------------------------------------------------
+
+cdef const cbp_isa *_isa = NULL
+_NAMES = ("avx512", "avx2", "baseline")
+
+
+cdef const cbp_kernels *kernels(Py_ssize_t itemsize) noexcept:
+    return _isa.f32 if itemsize == 4 else _isa.f64
+
+
+def available_isas():
+    """Names of the instruction sets that run here, best first."""
+    return tuple(name for name in _NAMES if cbp_find_isa(name.encode()) != NULL)
+
+
+def use_isa(name):
+    """Makes `name` the instruction set of the networks made from now on; returns the one before.
+
+    For tests and reports; programs set the environment variable CBP_ISA instead.
+
+    Raises
+    ------
+    ValueError
+        If `name` is unknown or does not run on this CPU.
+    """
+    global _isa
+    before = None if _isa == NULL else _isa.name.decode()
+    cdef const cbp_isa *found = NULL
+    if name is None:
+        found = cbp_find_isa(NULL)
+    else:
+        encoded = name.encode()
+        found = cbp_find_isa(encoded)
+    if found == NULL:
+        raise ValueError(
+            f"CBP_ISA must be one of {', '.join(available_isas())} (what this CPU runs), "
+            f"got {name!r}."
+        )
+    _isa = found
+    return before
+
+
+def isa():
+    """Name of the instruction set in force."""
+    return _isa.name.decode()
+
+
+def has_fma():
+    """Whether the instruction set in force multiplies and adds with one rounding."""
+    return bool(_isa.f32.has_fma)
+
+
+use_isa(os.environ.get("CBP_ISA") or None)
+
+
+# ---- threads ----------------------------------------------------------------------------------
+
+# libgomp's threads do not survive a fork, and a region in the child would wait for them for ever.
+cdef int _team_ran = 0
+cdef int _team_lost = 0
+
+
+cdef void _after_fork() noexcept nogil:
+    global _team_lost
+    _team_lost = _team_ran
+
+
+pthread_atfork(NULL, NULL, _after_fork)
+
+
+cdef int team_of(int asked) noexcept nogil:
+    global _team_ran
+    if asked <= 1 or _team_lost or not CBP_OPENMP:
+        return 1
+    _team_ran = 1
+    return asked
+
+
+def _cgroup_cpus():
+    """CPUs that the control group's quota allows, rounded up, or None without a quota."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as file:
+                quota = file.read().strip()
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                period = file.read().strip()
+        except OSError:
+            return None
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return max(1, -(-int(quota) // int(period)))
+
+
+cdef object _quota = _cgroup_cpus()
+
+
+def openmp():
+    """Whether cbp was built with OpenMP."""
+    return bool(CBP_OPENMP)
+
+
+def usable_threads():
+    """How many threads "auto" may use: affinity, OMP_NUM_THREADS, threadpoolctl, cgroup quota."""
+    cdef int most = cbp_max_threads()
+    if _team_lost:
+        return 1
+    return most if _quota is None else min(most, <int>_quota)
+
+
+def threads_for(double mflop):
+    """Threads that a step of `mflop` million operations pays for: one for every 2 million.
+
+    Below that the two barriers of a step (about 0.3 us each) cost more than a second thread saves.
+    """
+    if mflop < 4.0:
+        return 1
+    return min(usable_threads(), <int>(mflop / 2.0) if mflop < 2e6 else 1000000)
+
+
+def config():
+    """What is running: instruction set, threads, OpenMP, compiler, as a dictionary."""
+    return {
+        "isa": isa(),
+        "isas": available_isas(),
+        "fma": has_fma(),
+        "openmp": openmp(),
+        "threads": usable_threads(),
+        "compiler": _COMPILER.decode(),
+    }
+
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define CBP_COMPILER "clang " __clang_version__
+    #else
+    #define CBP_COMPILER "gcc " __VERSION__
+    #endif
+    """
+    const char *CBP_COMPILER
+
+_COMPILER = CBP_COMPILER
+
+
+# ---- signals ----------------------------------------------------------------------------------
+
+POLL_SECONDS = 0.05
+
+
+cdef int poll_signals(void **pending) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        Py_INCREF(error)
+        pending[0] = <void *>error
+        return 1
+    return 0
+
+
+cdef int reraise(void *pending) except -1:
+    error = <object>pending
+    Py_DECREF(error)
+    raise error
+
+
+# ---- memory -----------------------------------------------------------------------------------
+
+cdef class Arena:
+    def __cinit__(self):
+        self.data = NULL
+        self.size = 0
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef char *reserve(self, size_t size) except NULL:
+        cdef void *memory = NULL
+        if size > self.size or self.data == NULL:
+            if posix_memalign(&memory, 64, size + 64):
+                raise MemoryError(f"cbp could not get {size} bytes for its workspace.")
+            free(self.data)
+            self.data = <char *>memory
+            self.size = size
+        return self.data
+
+
+cdef class Buffer:
+    def __cinit__(self):
+        self.held = False
+
+    def __dealloc__(self):
+        self.release()
+
+    cdef void release(self) noexcept:
+        if self.held:
+            PyBuffer_Release(&self.view)
+            self.held = False
+
+    cdef char *bind(self, object array, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t itemsize,
+                    bint writable) except NULL:
+        """Address of a C-contiguous array of shape (rows, columns), or (rows,) where columns is
+        0; rows -1 takes any number."""
+        cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
+        cdef int ndim = 2 if columns else 1
+        self.release()
+        PyObject_GetBuffer(array, &self.view, flags)
+        self.held = True
+        if (self.view.ndim != ndim or self.view.itemsize != itemsize
+                or (rows >= 0 and self.view.shape[0] != rows)
+                or (columns and self.view.shape[1] != columns)):
+            shape = tuple(self.view.shape[j] for j in range(self.view.ndim))
+            self.release()
+            raise ValueError(
+                f"The compiled core was given an array of shape {shape} where it needs "
+                f"({rows}, {columns}) with {itemsize} bytes an element."
+            )
+        return <char *>self.view.buf
+
+
+# ---- random streams ---------------------------------------------------------------------------
+
+def uniform(double[::1] out, uint64_t seed, unsigned int purpose, unsigned int stream):
+    """Fills `out` with numbers uniform on [0, 1): multiples of 2**-53 from Philox 4x32-10."""
+    if out.shape[0]:
+        cbp_uniform(&out[0], out.shape[0], seed, purpose, stream)
+
+
+def normal(double[::1] out, uint64_t seed, unsigned int purpose, unsigned int stream):
+    """Fills `out` with standard normal numbers (Philox 4x32-10, inverted by AS 241)."""
+    cdef uint64_t before = cbp_fpenv_enter()
+    if out.shape[0]:
+        cbp_normal(&out[0], out.shape[0], seed, purpose, stream)
+    cbp_fpenv_leave(before)
+
+
+cdef void shuffle(Py_ssize_t *order, Py_ssize_t n, uint64_t seed, int64_t epoch) noexcept nogil:
+    cbp_permutation(order, n, seed, CBP_SHUFFLE, <unsigned int>epoch)
+
+
+def permutation(Py_ssize_t[::1] out, uint64_t seed, unsigned int purpose, unsigned int stream):
+    """Fills `out` with a random order of 0 .. len(out) - 1, without bias."""
+    if out.shape[0]:
+        cbp_permutation(&out[0], out.shape[0], seed, purpose, stream)
+
+
+# ---- element-wise functions, for tests and reports ---------------------------------------------
+
+ctypedef fused real:
+    float
+    double
+
+
+def apply(real[::1] y, const real[::1] x, int activation):
+    """y = f(x) element by element, f an activation code other than softmax."""
+    cdef uint64_t before
+    if y.shape[0] != x.shape[0]:
+        raise ValueError(f"y and x must have one length, got {y.shape[0]} and {x.shape[0]}.")
+    if not 0 <= activation <= CBP_RELU:
+        raise ValueError(f"activation must be a code from 0 to {CBP_RELU}, got {activation}.")
+    if x.shape[0]:
+        before = cbp_fpenv_enter()
+        kernels(sizeof(real)).apply(&y[0], &x[0], x.shape[0], activation)
+        cbp_fpenv_leave(before)
+
+
+def square_sum(const real[::1] x):
+    """Sum of squares of `x` in double, in the order of rule 8."""
+    return kernels(sizeof(real)).square_sum(&x[0], x.shape[0]) if x.shape[0] else 0.0

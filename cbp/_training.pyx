@@ -1,0 +1,567 @@
+# cython: freethreading_compatible=False
+"""The minibatch loop: shuffle, gather, sweep, update; many steps in one call without the GIL.
+
+A step has two phases and two barriers.  Rows: blocks of rows go forward and back through the net.
+Tiles: each thread takes tiles of the weights, sums their gradient over the whole minibatch and
+applies the optimiser while the tile is in cache.  While the others work on tiles, thread 0 lays
+out the next step.
+
+What must not live here: what to do about a result (that is the Trainer's); words to the user.
+Invariants: an update is applied whole or not at all; what a run computes depends on the data, the
+order of rows, the seed and the step, never on threads or on where a call ended.
+"""
+from cython.parallel cimport parallel, threadid
+from libc.math cimport isfinite, sqrt
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from cbp._backprop cimport (
+    Batch,
+    Core,
+    Net,
+    Tile,
+    Work,
+    batch_loss,
+    copy_tile,
+    lay_out,
+    row_block,
+    sweep_rows,
+    tile_gradient,
+    tile_transpose,
+    work_bytes,
+)
+from cbp._dense cimport Layer
+from cbp._kernels cimport (
+    CBP_ADAM,
+    CBP_MOMENTUM,
+    CBP_NESTEROV,
+    CBP_SGD,
+    CBP_STRIP,
+    cbp_barrier,
+    cbp_clock,
+    cbp_deal,
+    cbp_fpenv_enter,
+    cbp_fpenv_leave,
+    cbp_hyper,
+    cbp_kernels,
+    cbp_raise,
+    cbp_raised,
+    cbp_share,
+    cbp_take,
+    cbp_team_size,
+)
+from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, poll_signals, reraise, shuffle, team_of
+
+OPTIMIZERS = {"sgd": CBP_SGD, "momentum": CBP_MOMENTUM, "nesterov": CBP_NESTEROV, "adam": CBP_ADAM}
+N_STATES = {CBP_SGD: 0, CBP_MOMENTUM: 1, CBP_NESTEROV: 1, CBP_ADAM: 2}
+
+cdef enum:
+    LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
+    LONG_MFLOP = 2000       # a gradient this long is computed before any weight is touched, so
+                            # that Ctrl-C need not wait for it
+
+
+class Diverged(ArithmeticError):
+    """The loss of a minibatch was not finite; its update was not applied."""
+
+    def __init__(self, loss, epoch, batch):
+        super().__init__(f"loss {loss} in epoch {epoch}, batch {batch}")
+        self.loss, self.epoch, self.batch = loss, epoch, batch
+
+
+# One step, laid out by thread 0 while the step before it ends.
+ctypedef struct Step:
+    Batch batch
+    Py_ssize_t block           # rows that go through the net together
+    cbp_hyper weights, biases  # the same but for l2
+    cbp_share *rows
+    cbp_share *tiles
+    cbp_share *updates
+    int stop
+
+
+# Where the run stands: everything a checkpoint needs beside the arrays.
+ctypedef struct Place:
+    int64_t epoch, batch, step
+    Py_ssize_t row             # rows of this epoch that are done
+    double power_1, power_2    # Adam's beta^t
+    double loss_sum, weight_sum
+
+
+ctypedef struct Train:
+    const Net *net
+    Work work
+    const Tile *tiles
+    Py_ssize_t n_tiles, n_rows, batch_size
+    Py_ssize_t *orders[2]      # this epoch's and the next one's order of rows
+    const Py_ssize_t *order    # from outside, or NULL
+    Batch batch                # what all steps share
+    cbp_share *transposes
+    Step steps[2]
+    Place place
+    int optimizer, shuffle, threads, team, abort, diverged
+    double rate, momentum, beta_1, beta_2, epsilon, l2
+    uint64_t seed
+    char *state_1
+    char *state_2
+    char *mask
+    char *grad                 # all of the gradient where it is computed before the update
+    const unsigned char *trainable  # 1: weights, 2: biases of each layer
+    double *losses
+    Py_ssize_t n_epochs, epochs_done
+    double mflop, until, polled, bad_loss
+    int look_every, looked
+    void *pending
+
+
+cdef const Py_ssize_t *epoch_order(Train *t) noexcept nogil:
+    """The order of the epoch at `place`; a shuffle depends on the seed and the epoch alone."""
+    cdef Py_ssize_t *order
+    if t.order != NULL:
+        return t.order
+    if not t.shuffle:
+        return t.orders[0]
+    order = t.orders[t.place.epoch & 1]
+    shuffle(order, t.n_rows, t.seed, t.place.epoch)
+    return order
+
+
+cdef void lay_out_step(Train *t, Step *step, const Py_ssize_t *order) noexcept nogil:
+    """Fills `step` with the minibatch at `place`."""
+    cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
+    cdef double p1 = t.place.power_1 * t.beta_1, p2 = t.place.power_2 * t.beta_2
+    step.batch = t.batch
+    step.batch.n = n
+    step.batch.target.index = order + t.place.row
+    step.batch.total = <double>n
+    if t.batch.weight != NULL:
+        step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
+    step.block = row_block(t.net, n, t.threads)
+    step.weights = cbp_hyper(t.rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
+    if t.optimizer == CBP_ADAM:
+        step.weights.rate = t.rate / (1.0 - p1)
+        step.weights.root = 1.0 / sqrt(1.0 - p2)
+    step.biases = step.weights
+    step.biases.l2 = 0.0
+    cbp_deal(step.rows, t.threads, (n + step.block - 1) // step.block)
+    cbp_deal(step.tiles, t.threads, t.n_tiles)
+    if t.grad != NULL:
+        cbp_deal(step.updates, t.threads, t.n_tiles)
+    step.stop = 0
+
+
+cdef void look(Train *t, int *flag) noexcept nogil:
+    """Thread 0 runs Python's signal handlers every 50 ms; one that raises stops the run."""
+    cdef double now = cbp_clock()
+    if now - t.polled >= POLL_SECONDS:
+        if poll_signals(&t.pending):
+            cbp_raise(flag, 1)
+        t.polled = cbp_clock()
+
+
+cdef void advance(Train *t, const Step *step, Step *following, double loss) noexcept nogil:
+    """Moves `place` behind `step`, whose update is certain now, and lays out what follows."""
+    cdef Place *place = &t.place
+    cdef const Py_ssize_t *order = step.batch.target.index - place.row
+    cdef bint stop = False
+    place.loss_sum += loss if t.batch.mean else loss * step.batch.total
+    place.weight_sum += step.batch.total
+    place.batch += 1
+    place.row += step.batch.n
+    if step.batch.total > 0.0:
+        place.step += 1
+        place.power_1 *= t.beta_1
+        place.power_2 *= t.beta_2
+    if place.row == t.n_rows:
+        t.losses[t.epochs_done] = (place.loss_sum / place.weight_sum
+                                   if place.weight_sum > 0.0 else 0.0)
+        place.loss_sum = place.weight_sum = 0.0
+        place.row = place.batch = 0
+        place.epoch += 1
+        t.epochs_done += 1
+        stop = t.epochs_done == t.n_epochs or (t.until > 0.0 and cbp_clock() >= t.until)
+        if not stop:
+            order = epoch_order(t)
+    if not stop:
+        lay_out_step(t, following, order)
+    following.stop = stop
+    t.looked += 1
+    if t.looked >= t.look_every:
+        t.looked = 0
+        look(t, &following.stop)
+
+
+cdef void update_span(const Train *t, char *g, Py_ssize_t at, Py_ssize_t count,
+                      const cbp_hyper *hyper) noexcept nogil:
+    """The optimiser on `count` parameters from element `at` of theta, with gradient g."""
+    at *= t.net.kernel.itemsize
+    t.net.kernel.update(t.optimizer, t.net.layers[0].w + at,
+                        t.state_1 + at if t.state_1 != NULL else NULL,
+                        t.state_2 + at if t.state_2 != NULL else NULL,
+                        g, t.mask + at if t.mask != NULL else NULL, count, hyper)
+
+
+cdef void update_tile(const Train *t, const Step *step, const Tile *tile, char *g,
+                      Py_ssize_t g_row, char *g_bias) noexcept nogil:
+    """Updates a tile of weights from g (rows g_row elements apart), its biases from g_bias, and
+    the transposed copy that the next delta reads."""
+    cdef const Layer *layer = &t.net.layers[tile.layer]
+    cdef Py_ssize_t item = t.net.kernel.itemsize, first = tile.strip * CBP_STRIP, r
+    cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first)
+    if t.trainable[tile.layer] & 1:
+        if g_row == layer.n_out and tile.columns == layer.n_out:
+            update_span(t, g, layer.offset + first * layer.n_out, n * layer.n_out, &step.weights)
+        else:
+            for r in range(n):
+                update_span(t, g + r * g_row * item,
+                            layer.offset + (first + r) * layer.n_out + tile.first, tile.columns,
+                            &step.weights)
+        tile_transpose(t.net, &t.work, tile)
+    if tile.strip == 0 and layer.b != NULL and t.trainable[tile.layer] & 2:
+        update_span(t, g_bias, layer.offset + layer.n_in * layer.n_out + tile.first, tile.columns,
+                    &step.biases)
+
+
+cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
+    """Whether nothing of the tile is trained."""
+    return not (t.trainable[tile.layer] & 1 or
+                (t.trainable[tile.layer] & 2 and tile.strip == 0))
+
+
+cdef void train_team(Train *t, int me) noexcept nogil:
+    cdef const Net *net = t.net
+    cdef Py_ssize_t item = net.kernel.itemsize, task, row, at
+    cdef char *scratch = t.work.scratch + me * t.work.scratch_bytes
+    cdef const Tile *tile
+    cdef const Layer *layer
+    cdef Step *step
+    cdef double loss
+    cdef int which = 0
+    cdef bint watch = me == 0 and t.mflop > LOOK_MFLOP
+    cdef uint64_t before = cbp_fpenv_enter()
+    while True:
+        task = cbp_take(t.transposes, t.threads, me)
+        if task < 0:
+            break
+        tile_transpose(net, &t.work, &t.tiles[task])
+    if t.threads > 1:
+        cbp_barrier()
+    while True:
+        step = &t.steps[which]
+        which ^= 1
+        while not cbp_raised(&t.abort):
+            task = cbp_take(step.rows, t.threads, me)
+            if task < 0:
+                break
+            row = task * step.block
+            sweep_rows(net, &t.work, &step.batch, row, min(step.block, step.batch.n - row), True)
+            if watch:
+                look(t, &t.abort)
+        if t.threads > 1:
+            cbp_barrier()
+        if cbp_raised(&t.abort):
+            break
+        loss = batch_loss(net, &t.work, &step.batch)   # each thread for itself: the same bits
+        if not isfinite(loss):
+            if me == 0:
+                t.diverged, t.bad_loss = 1, loss
+            break
+        if t.grad != NULL:
+            while not cbp_raised(&t.abort):
+                task = cbp_take(step.tiles, t.threads, me)
+                if task < 0:
+                    break
+                tile = &t.tiles[task]
+                if not idle_tile(t, tile):
+                    tile_gradient(net, &t.work, tile, step.batch.n, scratch)
+                    copy_tile(net, tile, scratch, t.grad, 0.0, NULL)
+                if watch:
+                    look(t, &t.abort)
+            if t.threads > 1:
+                cbp_barrier()
+            if cbp_raised(&t.abort):
+                break
+        if me == 0:
+            advance(t, step, &t.steps[which], loss)
+        while step.batch.total > 0.0:      # a minibatch without weight updates nothing
+            task = cbp_take(step.tiles if t.grad == NULL else step.updates, t.threads, me)
+            if task < 0:
+                break
+            tile = &t.tiles[task]
+            if idle_tile(t, tile):
+                continue
+            if t.grad == NULL:
+                tile_gradient(net, &t.work, tile, step.batch.n, scratch)
+                update_tile(t, step, tile, scratch, tile.columns,
+                            scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
+            else:
+                layer = &net.layers[tile.layer]
+                at = layer.offset + tile.strip * CBP_STRIP * layer.n_out + tile.first
+                update_tile(t, step, tile, t.grad + at * item, layer.n_out,
+                            t.grad + (layer.offset + layer.n_in * layer.n_out + tile.first) * item)
+        if t.threads > 1:
+            cbp_barrier()
+        if t.steps[which].stop:
+            break
+    cbp_fpenv_leave(before)
+
+
+cdef int run_team(Train *t) except -1:
+    cdef int me = 0
+    if t.threads == 1:
+        with nogil:
+            train_team(t, 0)
+        return 0
+    with nogil, parallel(num_threads=t.threads):
+        me = threadid()
+        if me == 0:
+            t.team = cbp_team_size()
+        train_team(t, me)
+    return 0
+
+
+cdef class Loop:
+    """The training loop of one network with one optimiser.
+
+    Parameters
+    ----------
+    core : Core
+    loss, reduction : int
+        A code of LOSSES; 0 for the mean, 1 for the sum over rows.
+    optimizer : int
+        A code of OPTIMIZERS.
+    hyper : dict
+        learning_rate, momentum, beta_1, beta_2, epsilon; what is missing is 0.
+    l2 : float
+    states : list of flat arrays like theta
+        As many as N_STATES says; zero at the start; kept by reference and written.
+    trainable : list of (bool, bool)
+        Whether each layer's weights, and its biases, are updated.
+    mask : flat array like theta, or None
+        Multiplied into the parameters after each update.
+    batch_size : int
+    shuffle : bool
+    seed : int
+        Of the shuffle stream, below 2**64.
+    """
+
+    cdef Core core
+    cdef Train t
+    cdef Arena arena, grad
+    cdef Buffer x, target, labels, state_1, state_2, mask
+    cdef const double[::1] weight
+    cdef Py_ssize_t[::1] order_0, order_1
+    cdef unsigned char *trainable
+    cdef Py_ssize_t n_rows
+    cdef bint bound
+
+    def __cinit__(self):
+        self.trainable = NULL
+
+    def __init__(self, Core core, *, int loss, int reduction, int optimizer, hyper, double l2,
+                 states, trainable, mask, Py_ssize_t batch_size, bint shuffle, uint64_t seed):
+        cdef int l, L = core.net.n_layers
+        cdef Train *t = &self.t
+        if optimizer not in N_STATES or len(states) != N_STATES[optimizer]:
+            raise ValueError(f"Optimizer {optimizer} with {len(states)} states is unknown.")
+        if batch_size < 1 or len(trainable) != L:
+            raise ValueError("batch_size must be at least 1, trainable name every layer.")
+        self.core = core
+        self.arena, self.grad = Arena(), Arena()
+        self.x, self.target, self.labels = Buffer(), Buffer(), Buffer()
+        self.state_1, self.state_2, self.mask = Buffer(), Buffer(), Buffer()
+        self.bound = False
+        free(self.trainable)
+        self.trainable = <unsigned char *>calloc(L, 1)
+        if self.trainable == NULL:
+            raise MemoryError()
+        for l in range(L):
+            self.trainable[l] = bool(trainable[l][0]) + 2 * bool(trainable[l][1])
+        t.net, t.tiles, t.n_tiles = &core.net, core.tiles, core.n_tiles
+        t.trainable = self.trainable
+        t.batch.loss, t.batch.mean = loss, reduction == 0
+        t.optimizer, t.shuffle, t.seed, t.batch_size = optimizer, shuffle, seed, batch_size
+        t.rate, t.momentum = hyper["learning_rate"], hyper.get("momentum", 0.0)
+        t.beta_1, t.beta_2 = hyper.get("beta_1", 0.0), hyper.get("beta_2", 0.0)
+        t.epsilon, t.l2 = hyper.get("epsilon", 0.0), l2
+        t.state_1 = t.state_2 = t.mask = NULL
+        if len(states) > 0:
+            t.state_1 = self.state_1.bind(states[0], core.n_parameters, 0, core.itemsize, True)
+        if len(states) > 1:
+            t.state_2 = self.state_2.bind(states[1], core.n_parameters, 0, core.itemsize, True)
+        if mask is not None:
+            t.mask = self.mask.bind(mask, core.n_parameters, 0, core.itemsize, False)
+        t.place = Place(0, 0, 0, 0, 1.0, 1.0, 0.0, 0.0)
+        t.team = 1
+
+    def __dealloc__(self):
+        free(self.trainable)
+
+    def bind(self, X, target, labels, weight):
+        """The data: X (n, n_in), target (n, n_out) or labels (n,) int64, weight (n,) or None.
+
+        Kept by reference until the next call.  A place inside an epoch is kept when the number
+        of rows is the same, else the epoch begins anew."""
+        cdef Core core = self.core
+        cdef Train *t = &self.t
+        cdef Py_ssize_t n, n_out = core.net.layers[core.net.n_layers - 1].n_out
+        core.check_loss(t.batch.loss, target, labels)
+        self.bound = False
+        t.batch.x = self.x.bind(X, -1, core.net.layers[0].n_in, core.itemsize, False)
+        n = self.x.view.shape[0]
+        if n == 0:
+            raise ValueError("X must have rows.")
+        t.batch.target.rows = NULL
+        t.batch.target.labels = NULL
+        t.batch.target.row_stride = n_out
+        if target is not None:
+            t.batch.target.rows = self.target.bind(target, n, n_out, core.itemsize, False)
+        else:
+            t.batch.target.labels = <const int64_t *>self.labels.bind(labels, n, 0, 8, False)
+        t.batch.weight = NULL
+        self.weight = weight
+        if weight is not None:
+            if self.weight.shape[0] != n:
+                raise ValueError(f"weight must have {n} elements, got {self.weight.shape[0]}.")
+            t.batch.weight = &self.weight[0]
+        if n != self.n_rows:
+            self.n_rows = n
+            self.order_0 = self.order_1 = None
+        self.bound = True
+
+    def run(self, double[::1] losses, double seconds, int n_threads, order=None):
+        """Runs up to len(losses) epochs and writes each epoch's loss; returns how many ended.
+
+        Parameters
+        ----------
+        losses : (n_epochs,) float64 array, written
+        seconds : float
+            Returns at the first end of an epoch after this time; 0: no limit.
+        n_threads : int
+        order : (m,) intp array or None
+            Rows to use, in this order, instead of the shuffle.
+
+        Raises
+        ------
+        Diverged
+            If the loss of a minibatch is not finite; its update is not applied.
+        RuntimeError
+            If the network is in use by another call.
+        BaseException
+            What a Python signal handler raised (KeyboardInterrupt).  The parameters are those of
+            the last completed update; the next `run` goes on behind it.
+        """
+        cdef Core core = self.core
+        cdef Train *t = &self.t
+        cdef const Py_ssize_t[::1] given
+        cdef Py_ssize_t j, shares, weights = 0, rows
+        cdef int l, k
+        cdef char *memory
+        if not self.bound:
+            raise ValueError("bind must come before run.")
+        if losses.shape[0] == 0:
+            return 0
+        t.n_rows, t.order = self.n_rows, NULL
+        if order is not None:
+            given = order
+            t.n_rows = given.shape[0]
+            if t.n_rows == 0:
+                raise ValueError("order must have elements.")
+            for j in range(t.n_rows):
+                if not 0 <= given[j] < self.n_rows:
+                    raise ValueError(f"order[{j}] must be a row below {self.n_rows}, "
+                                     f"got {given[j]}.")
+            t.order = &given[0]
+        else:
+            if self.order_0 is None:
+                self.order_0 = _indices(self.n_rows)
+                for j in range(self.n_rows):
+                    self.order_0[j] = j
+            if t.shuffle and self.order_1 is None:
+                self.order_1 = _indices(self.n_rows)
+            t.orders[0] = &self.order_0[0]
+            t.orders[1] = &self.order_1[0] if t.shuffle else NULL
+        if t.place.row >= t.n_rows:
+            self.rewind()
+        rows = min(t.batch_size, t.n_rows)
+        for l in range(core.net.n_layers):
+            weights += core.net.layers[l].n_in * core.net.layers[l].n_out
+        t.mflop = 6e-6 * rows * weights
+        t.look_every = <int>(LOOK_MFLOP / t.mflop) + 1 if t.mflop * 1e5 > LOOK_MFLOP else 100000
+        t.grad = NULL
+        if t.mflop > LONG_MFLOP:
+            t.grad = self.grad.reserve(core.n_parameters * core.itemsize)
+        t.threads = team_of(n_threads)
+        shares = (t.threads * sizeof(cbp_share) + 63) // 64 * 64
+        memory = self.arena.reserve(7 * shares + work_bytes(&core.net, rows, True, False,
+                                                            t.threads))
+        t.transposes = <cbp_share *>memory
+        for k in range(2):
+            t.steps[k].rows = <cbp_share *>(memory + (1 + 3 * k) * shares)
+            t.steps[k].tiles = <cbp_share *>(memory + (2 + 3 * k) * shares)
+            t.steps[k].updates = <cbp_share *>(memory + (3 + 3 * k) * shares)
+        lay_out(&core.net, &t.work, memory + 7 * shares, rows, True, False, t.threads)
+        t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
+        t.abort = t.diverged = t.looked = 0
+        t.team, t.pending = 1, NULL
+        t.polled = cbp_clock()
+        t.until = t.polled + seconds if seconds > 0.0 else 0.0
+        core.enter(True)
+        try:
+            cbp_deal(t.transposes, t.threads, t.n_tiles)
+            lay_out_step(t, &t.steps[0], epoch_order(t))
+            run_team(t)
+        finally:
+            core.leave(True)
+        if t.pending != NULL:
+            reraise(t.pending)
+        if t.diverged:
+            raise Diverged(t.bad_loss, t.place.epoch, t.place.batch)
+        return t.epochs_done
+
+    def rewind(self):
+        """Puts the place back to the beginning of the epoch."""
+        self.t.place.row = self.t.place.batch = 0
+        self.t.place.loss_sum = self.t.place.weight_sum = 0.0
+
+    @property
+    def learning_rate(self):
+        return self.t.rate
+
+    @learning_rate.setter
+    def learning_rate(self, double value):
+        self.t.rate = value
+
+    @property
+    def epoch(self):
+        return self.t.place.epoch
+
+    @property
+    def batch(self):
+        return self.t.place.batch
+
+    @property
+    def step(self):
+        return self.t.place.step
+
+    @property
+    def threads_used(self):
+        return self.t.team
+
+    def state(self):
+        """Everything but the arrays, as a dictionary of ints and floats."""
+        place = self.t.place
+        return {"seed": self.t.seed, "learning_rate": self.t.rate, **place}
+
+    def set_state(self, state):
+        """Takes back what `state` returned."""
+        self.t.seed, self.t.rate = state["seed"], state["learning_rate"]
+        self.t.place = Place(state["epoch"], state["batch"], state["step"], state["row"],
+                             state["power_1"], state["power_2"], state["loss_sum"],
+                             state["weight_sum"])
+
+
+cdef Py_ssize_t[::1] _indices(Py_ssize_t n):
+    import numpy as np
+
+    return np.empty(n, dtype=np.intp)

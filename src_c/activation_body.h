@@ -1,0 +1,192 @@
+/* Activations and their derivatives, on strips and element by element.
+ *
+ * f'(z) is taken from the output a where it can be (rule 6): sigmoid a (1 - a), tanh 1 - a^2,
+ * relu 1 where a > 0 (so relu'(0) = 0), identity 1. */
+
+VEC_OP V FN(activation)(V z, int activation)
+{
+    switch (activation) {
+    case CBP_SIGMOID: return FN(vsigmoid)(z);
+    case CBP_TANH: return FN(vtanh)(z);
+    case CBP_RELU: return vsel(vlt(z, vset1((T)0)), vset1((T)0), z); /* keeps NaN */
+    default: return z;
+    }
+}
+
+/* s * f'(z), s being dloss/da; a NaN in a stays one. */
+VEC_OP V FN(slope)(V s, V a, int activation)
+{
+    switch (activation) {
+    case CBP_SIGMOID: return vmul(s, vmul(a, vsub(vset1((T)1), a)));
+    case CBP_TANH: return vmul(s, vfnma(a, a, vset1((T)1)));
+    case CBP_RELU: return vsel(veq(a, vset1((T)0)), vset1((T)0), s);
+    default: return s;
+    }
+}
+
+#if CBP_TYPE == 32
+#define TINY 0x1p-100f /* what is stored for later is +0 below this (rule 10) */
+#define TINY_ROOT 0x1p-60f
+#else
+#define TINY 0x1p-960
+#define TINY_ROOT 0x1p-500
+#endif
+
+VEC_OP V FN(vabs)(V x)
+{
+    return vfrom_bits(viand(vbits(x), viset1((TI)(((TU)1 << (CBP_TYPE - 1)) - 1))));
+}
+
+VEC_OP V FN(flush)(V x) { return vsel(vlt(FN(vabs)(x), vset1(TINY)), vset1((T)0), x); }
+
+/* Lanes of vector j of a strip whose first `columns` columns exist. */
+VEC_OP VM FN(present)(ptrdiff_t columns, int j)
+{
+    ptrdiff_t left = columns - j * VW;
+    return vfirst(left < 0 ? 0 : left > VW ? VW : (int)left);
+}
+
+VEC_OP void FN(activate_strip)(T *a, T *z, const T *bias, ptrdiff_t n, ptrdiff_t columns,
+                               int activation)
+{
+    for (int j = 0; j < VPS; j++) {
+        V b = bias ? vload(bias + j * VW) : vset1((T)0);
+        VM present = FN(present)(columns, j);
+        for (ptrdiff_t r = 0; r < n; r++) {
+            ptrdiff_t at = r * CBP_STRIP + j * VW;
+            V sum = vload(a + at);
+            if (bias)
+                sum = vadd(sum, b);
+            V f = FN(activation)(sum, activation);
+            if (columns < CBP_STRIP) {
+                sum = vsel(present, sum, vset1((T)0));
+                f = vsel(present, f, vset1((T)0));
+            }
+            if (z)
+                vstore(z + at, sum);
+            vstore(a + at, f);
+        }
+    }
+}
+
+static void FN(activate_columns)(T *a, ptrdiff_t stride, T *z, ptrdiff_t z_stride, const T *bias,
+                                 ptrdiff_t n, ptrdiff_t o, int activation)
+{
+    for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++) {
+        T *as = a + s * stride, *zs = z ? z + s * z_stride : NULL;
+        const T *bs = bias ? bias + s * CBP_STRIP : NULL;
+        ptrdiff_t columns = o - s * CBP_STRIP < CBP_STRIP ? o - s * CBP_STRIP : CBP_STRIP;
+        switch (activation) { /* so that the inner loop knows its function */
+        case CBP_SIGMOID: FN(activate_strip)(as, zs, bs, n, columns, CBP_SIGMOID); break;
+        case CBP_TANH: FN(activate_strip)(as, zs, bs, n, columns, CBP_TANH); break;
+        case CBP_RELU: FN(activate_strip)(as, zs, bs, n, columns, CBP_RELU); break;
+        default: FN(activate_strip)(as, zs, bs, n, columns, CBP_IDENTITY); break;
+        }
+    }
+}
+
+/* Reductions over a row's outputs: 16 virtual lanes, column mod 16 (rule 7). */
+VEC_OP T FN(sum16)(V x[VPS])
+{
+    for (int h = VPS / 2; h >= 1; h /= 2)
+        for (int j = 0; j < h; j++)
+            x[j] = vadd(x[j], x[j + h]);
+    return vtree_add(x[0]);
+}
+
+VEC_OP T FN(max16)(V x[VPS])
+{
+    for (int h = VPS / 2; h >= 1; h /= 2)
+        for (int j = 0; j < h; j++)
+            x[j] = vmax(x[j], x[j + h]);
+    return vtree_max(x[0]);
+}
+
+/* Largest of a row's o outputs; NaN is passed over (the sums after it find it). */
+VEC_OP T FN(row_max)(const T *row, ptrdiff_t stride, ptrdiff_t o)
+{
+    V m[VPS];
+    for (int j = 0; j < VPS; j++)
+        m[j] = vset1((T)-__builtin_inf());
+    for (ptrdiff_t left = o; left > 0; left -= CBP_STRIP, row += stride)
+        for (int j = 0; j < VPS; j++) {
+            V x = vload(row + j * VW);
+            if (left < CBP_STRIP)
+                x = vsel(FN(present)(left, j), x, vset1((T)-__builtin_inf()));
+            m[j] = vmax(x, m[j]);
+        }
+    return FN(max16)(m);
+}
+
+/* softmax: e / sum(e), e = exp(x - max), true division. */
+static void FN(softmax)(T *a, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t o)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        T *row = a + r * CBP_STRIP;
+        V m = vset1(FN(row_max)(row, stride, o)), sum[VPS];
+        for (int j = 0; j < VPS; j++)
+            sum[j] = vset1((T)0);
+        T *at = row;
+        for (ptrdiff_t left = o; left > 0; left -= CBP_STRIP, at += stride)
+            for (int j = 0; j < VPS; j++) {
+                V e = FN(vexp)(vsub(vload(at + j * VW), m));
+                if (left < CBP_STRIP)
+                    e = vsel(FN(present)(left, j), e, vset1((T)0));
+                sum[j] = vadd(sum[j], e);
+                vstore(at + j * VW, e);
+            }
+        V total = vset1(FN(sum16)(sum));
+        at = row;
+        for (ptrdiff_t left = o; left > 0; left -= CBP_STRIP, at += stride)
+            for (int j = 0; j < VPS; j++)
+                vstore(at + j * VW, vdiv(vload(at + j * VW), total));
+    }
+}
+
+static void FN(activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
+                         ptrdiff_t n, ptrdiff_t o, int activation)
+{
+    FN(activate_columns)(a, stride, z, z_stride, bias, n, o, activation);
+    if (activation == CBP_SOFTMAX)
+        FN(softmax)(a, stride, n, o);
+}
+
+VEC_OP void FN(delta_strip)(T *d, const T *a, ptrdiff_t n, ptrdiff_t columns, int activation)
+{
+    for (int j = 0; j < VPS; j++) {
+        VM present = FN(present)(columns, j);
+        for (ptrdiff_t r = 0; r < n; r++) {
+            ptrdiff_t at = r * CBP_STRIP + j * VW;
+            V s = FN(flush)(FN(slope)(vload(d + at), vload(a + at), activation));
+            if (columns < CBP_STRIP)
+                s = vsel(present, s, vset1((T)0));
+            vstore(d + at, s);
+        }
+    }
+}
+
+static void FN(delta)(void *d_, ptrdiff_t d_stride, const void *a_, ptrdiff_t a_stride,
+                      ptrdiff_t n, ptrdiff_t i, int activation)
+{
+    for (ptrdiff_t s = 0; s * CBP_STRIP < i; s++) {
+        T *d = (T *)d_ + s * d_stride;
+        const T *a = (const T *)a_ + s * a_stride;
+        ptrdiff_t columns = i - s * CBP_STRIP < CBP_STRIP ? i - s * CBP_STRIP : CBP_STRIP;
+        switch (activation) {
+        case CBP_SIGMOID: FN(delta_strip)(d, a, n, columns, CBP_SIGMOID); break;
+        case CBP_TANH: FN(delta_strip)(d, a, n, columns, CBP_TANH); break;
+        case CBP_RELU: FN(delta_strip)(d, a, n, columns, CBP_RELU); break;
+        default: FN(delta_strip)(d, a, n, columns, CBP_IDENTITY); break;
+        }
+    }
+}
+
+static void FN(apply)(void *y_, const void *x_, ptrdiff_t c, int activation)
+{
+    T *y = y_;
+    const T *x = x_;
+    for (ptrdiff_t j = 0; j < c; j += VW) {
+        int lanes = c - j < VW ? (int)(c - j) : VW;
+        vstoren(y + j, FN(activation)(vloadn(x + j, lanes), activation), lanes);
+    }
+}

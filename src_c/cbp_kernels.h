@@ -1,0 +1,119 @@
+/* cbp_kernels.h: THE contract between the arithmetic (src_c/) and whoever decides who works on what.
+ *
+ * Floor 0 does arithmetic on arrays it is given: no allocation, no threads, no checks, no Python.
+ * The order of every sum is fixed (docs/numerics.md); how work is cut into calls never shows.
+ *
+ * Axes
+ *   n  samples (rows of a minibatch)      i  inputs of a layer      o  outputs of a layer
+ *
+ * Layouts
+ *   rows    [n][c], row-major with a row stride: the user's arrays, W (i, o), theta
+ *   strips  [c/16][n][16]: columns in strips of 16, a strip's rows 16 elements apart, the strips
+ *           `stride` elements apart (>= 16 n).  Columns behind the last one are +0 ("pad lanes").
+ *           Activations A and deltas D live in strips, so that one broadcast operand has one base
+ *           register and the weight gradient reads both of its operands in sequence.
+ *
+ * All sizes and strides count elements, in ptrdiff_t.  T is float or double, as the table says;
+ * pointers are void* so that one caller serves both.  Outputs do not alias inputs unless it says so.
+ * Callers hold round-to-nearest and no flush-to-zero (fpenv.h). */
+#ifndef CBP_KERNELS_H
+#define CBP_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CBP_STRIP 16   /* columns in a strip; also the virtual lanes of a row's reductions */
+#define CBP_BLOCK 256  /* terms of one FMA chain; a constant of the numerical format */
+#define CBP_CHUNK 4096 /* elements of one chunk of a long scalar sum */
+
+enum cbp_activation { CBP_IDENTITY, CBP_SIGMOID, CBP_TANH, CBP_RELU, CBP_SOFTMAX };
+enum cbp_loss { CBP_SQUARED_ERROR, CBP_BINARY_CROSS_ENTROPY, CBP_CATEGORICAL_CROSS_ENTROPY };
+enum cbp_optimizer { CBP_SGD, CBP_MOMENTUM, CBP_NESTEROV, CBP_ADAM };
+
+/* Scalars of one update, in double; each is rounded to T once.  What depends on the step number
+ * (Adam's bias corrections) and on conventions (where epsilon stands, how l2 scales with the batch)
+ * is folded in by the caller. */
+typedef struct cbp_hyper {
+    double rate;     /* eta; Adam: eta / (1 - beta_1^t) */
+    double momentum; /* mu */
+    double beta_1, beta_2;
+    double root;     /* Adam: 1 / sqrt(1 - beta_2^t); 1 puts epsilon before the bias correction */
+    double epsilon;
+    double l2;       /* added to the gradient as l2 * w; 0 leaves the gradient's bits alone */
+} cbp_hyper;
+
+/* Where the target of row r is found: row index[r] (r itself where index is NULL) of `rows`, or the
+ * class number labels[index[r]] where rows is NULL. */
+typedef struct cbp_target {
+    const void *rows;      /* T [*][row_stride] or NULL */
+    ptrdiff_t row_stride;
+    const int64_t *labels; /* each in [0, o) */
+    const ptrdiff_t *index;
+} cbp_target;
+
+typedef struct cbp_kernels {
+    const char *isa; /* "baseline", "avx2", "avx512" */
+    int has_fma;
+    int itemsize;    /* sizeof(T) */
+
+    /* strips[c/16][r][16] = rows[index[r]][c], pad lanes +0.  index NULL: rows 0 .. n-1.  Cost 2nc. */
+    void (*gather)(void *strips, ptrdiff_t stride, const void *rows, ptrdiff_t row_stride,
+                   const ptrdiff_t *index, ptrdiff_t n, ptrdiff_t c);
+    /* rows[r][c] = strips[c/16][r][16]. */
+    void (*scatter)(void *rows, ptrdiff_t row_stride, const void *strips, ptrdiff_t stride,
+                    ptrdiff_t n, ptrdiff_t c);
+    /* One strip of the transposed weights: wt[o][ii] = w[ii][o] for ii < i <= 16, other lanes +0. */
+    void (*transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff_t i, ptrdiff_t o);
+
+    /* S = A B for n rows: S[r][o] = sum over k of A[r][k] B[k][o] in blocks of 256 (rules 1-3).
+     * z, a in strips.  Element (k, o) of B is b[(o/16) b_stride + k b_row + o%16]: W itself is
+     * (b_row = row stride, b_stride = 16), a packed panel (16, 16 k).  B must be readable up to
+     * the end of the last vector of its last row (15 elements behind).  Pad lanes of z: garbage.
+     * Bound: |S - exact| <= gamma(256 + k/256) |A||B|. */
+    void (*matmul)(void *z, ptrdiff_t z_stride, const void *a, ptrdiff_t a_stride, const void *b,
+                   ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k, ptrdiff_t o);
+    /* A = f(S + b) in place, the sums Z kept where z is not NULL; pad lanes +0.  bias may be NULL;
+     * it is readable up to a multiple of 16.  CBP_SOFTMAX needs all columns in one call. */
+    void (*activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
+                     ptrdiff_t n, ptrdiff_t o, int activation);
+    /* D = S * f'(A) in place, tiny results flushed (rules 6, 10); pad lanes +0. */
+    void (*delta)(void *d, ptrdiff_t d_stride, const void *a, ptrdiff_t a_stride, ptrdiff_t n,
+                  ptrdiff_t i, int activation);
+    /* Loss head: row_loss[r] = loss of row r (summed over outputs), and unless d is NULL
+     * D[r] = scale[r] dloss/dz (rules 5-7).  `a` holds A (squared error) or Z (the cross-entropies,
+     * whose activation is their own) in strips. */
+    void (*head)(int loss, int activation, void *d, ptrdiff_t d_stride, void *row_loss,
+                 const void *a, ptrdiff_t a_stride, const cbp_target *target, const void *scale,
+                 ptrdiff_t n, ptrdiff_t o);
+    /* G[ii][o] = sum over rows of A[r][ii] D[r][o], ii < i <= 16, in blocks of 256 rows (rule 4).
+     * a: one strip of A.  d: strips.  g: rows of exactly o elements, followed by 16 spare ones. */
+    void (*gradient)(void *g, const void *a, const void *d, ptrdiff_t d_stride, ptrdiff_t n,
+                     ptrdiff_t i, ptrdiff_t o);
+    /* G[o] = sum over rows of D[r][o]; the row of a constant input 1.  g has 16 spare elements. */
+    void (*bias_gradient)(void *g, const void *d, ptrdiff_t d_stride, ptrdiff_t n, ptrdiff_t o);
+    /* G = fma(l2, W, G) on c elements: the penalty's gradient where nobody updates. */
+    void (*add_l2)(void *g, const void *w, double l2, ptrdiff_t c);
+    /* One optimiser step on c elements (rules 9, 10); s1, s2 its states, mask NULL or 0/1 factors.
+     * Cost an element: sgd 1, momentum 2, nesterov 3, adam about 8 operations. */
+    void (*update)(int optimizer, void *theta, void *s1, void *s2, const void *g, const void *mask,
+                   ptrdiff_t c, const cbp_hyper *hyper);
+
+    /* sum of weight[index[r]] * x[r] (weight NULL: of x[r]) in double: chunks of 256, 16 virtual
+     * lanes (rule 8). */
+    double (*row_sum)(const void *x, const double *weight, const ptrdiff_t *index, ptrdiff_t n);
+    /* sum of weight[index[r]], the same way. */
+    double (*weight_sum)(const double *weight, const ptrdiff_t *index, ptrdiff_t n);
+    /* sum of x[j]^2 in double: chunks of 4,096 (rule 8). */
+    double (*square_sum)(const void *x, ptrdiff_t c);
+    /* y = f(x) element by element, softmax excepted: for tests and reports. */
+    void (*apply)(void *y, const void *x, ptrdiff_t c, int activation);
+} cbp_kernels;
+
+/* The tables that run here, best first, float and double; chosen by the CPU alone. */
+typedef struct cbp_isa {
+    const char *name;
+    const cbp_kernels *f32, *f64;
+} cbp_isa;
+const cbp_isa *cbp_find_isa(const char *name); /* name NULL: the best; NULL where it cannot run */
+
+#endif

@@ -1,0 +1,221 @@
+/* exp, expm1, sigmoid, tanh and log1p of one vector, for the stamped type.
+ *
+ * Written in the vocabulary of vec.h alone: the same bits on every instruction set with FMA.  No
+ * branch, no table, no libm; one division at most.  The caller guarantees round to nearest and
+ * gradual underflow (MXCSR is set at thread entry).  NaN gives NaN.  Errors and speed are
+ * measured by tests/exhaustive/elementary.c and listed in docs/accuracy.md.
+ *
+ * Method.  x = k ln2 + r with k integer and |r| <= ln2/2 (Cody and Waite 1980: LN2_HI has so many
+ * trailing zeros that k LN2_HI is exact), e^r = 1 + r + r^2 q(r) with a polynomial q, and
+ * e^x = 2^k e^r.  A function keeps the large parts of its result apart until its last operation and
+ * carries what rounding took from them (h + l: FastTwoSum, Dekker 1971), so its error is that one
+ * rounding, 0.5 ULP, and up to 0.4 ULP from the rounding of r and of the terms beside it.
+ *
+ * Coefficients: Sollya 8.0, fpminimax(f, [|2,...,n|], [|SG...|], I, relative, floating, x), D for
+ * double; f = expm1, n = 6 (12), I = 1.0001 [-ln2/2, ln2/2], and f = log1p, n = 10 (21),
+ * I = [-1/4, 1/2]; the coefficient of x is 1.  Beside each stands its relative error on I. */
+
+#if CBP_TYPE == 32
+#define MANTISSA 23
+#define MAGIC 0x1.8p23f        /* x + MAGIC rounds x to an integer k; its bits are MAGIC's plus k */
+#define TWO_MANTISSA 0x1p23f
+#define ONE_BITS 0x3f800000
+#define SIGN_BITS INT32_MIN
+#define LOG2E 0x1.715476p+0f
+#define LN2_HI 0x1.62e4p-1f    /* 15 bits: k LN2_HI is exact for |k| < 512 */
+#define LN2_LO 0x1.7f7d1cp-20f
+#define EXP_LOWEST -104.5f     /* below ln 2^-150: rounds to +0 */
+#define EXP_HIGHEST 89.0f      /* above ln 2^128: overflows to +Inf */
+#define SIGMOID_SPLIT 64       /* largest k of which 2^k is added to 1 */
+#define EXPM1_LOWEST -18.5f    /* 1 - e^x rounds to 1, and so does tanh(-x / 2) */
+#define EXPM1_LOWEST_K -24     /* 1 - 2^k is exact */
+#else
+#define MANTISSA 52
+#define MAGIC 0x1.8p52
+#define TWO_MANTISSA 0x1p52
+#define ONE_BITS 0x3ff0000000000000
+#define SIGN_BITS INT64_MIN
+#define LOG2E 0x1.71547652b82fep+0
+#define LN2_HI 0x1.62e42fefa38p-1 /* 42 bits: k LN2_HI is exact for |k| < 2048 */
+#define LN2_LO 0x1.ef35793c7673p-45
+#define EXP_LOWEST -746.0
+#define EXP_HIGHEST 710.0
+#define SIGMOID_SPLIT 512
+#define EXPM1_LOWEST -38.5
+#define EXPM1_LOWEST_K -53
+#endif
+#define SIGMOID_HIGHEST 40     /* 1 / (1 + e^-40) rounds to 1 in both types */
+
+/* k + MAGIC, where k is x / ln2 rounded to an integer. */
+VEC_OP V FN(exp_rounded)(V x) { return vfma(x, vset1(LOG2E), vset1(MAGIC)); }
+
+/* r of x = k ln2 + r, given z = k + MAGIC. */
+VEC_OP V FN(exp_remainder)(V x, V z)
+{
+    V k = vsub(z, vset1(MAGIC));
+    return vfnma(k, vset1(LN2_LO), vfnma(k, vset1(LN2_HI), x));
+}
+
+/* 2^k from the bits of MAGIC + k (MAGIC's own are shifted out), where 2^k is a normal number. */
+VEC_OP V FN(exp_power)(V z)
+{
+    return vfrom_bits(viadd(vishl(vbits(z), MANTISSA), viset1(ONE_BITS)));
+}
+
+/* q(r) = (e^r - 1 - r) / r^2 for |r| <= ln2/2; the relative error of r + r^2 q(r) as e^r - 1 is
+ * 2^-26.1 (float), 2^-61.5 (double). */
+VEC_OP V FN(exp_polynomial)(V r)
+{
+#if CBP_TYPE == 32
+    V q = vset1(0x1.6b7346p-10f);
+    q = vfma(q, r, vset1(0x1.122792p-7f));
+    q = vfma(q, r, vset1(0x1.555716p-5f));
+    q = vfma(q, r, vset1(0x1.5554bp-3f));
+    return vfma(q, r, vset1(0x1.fffffep-2f));
+#else
+    V q = vset1(0x1.1f1a283d45d38p-29);
+    q = vfma(q, r, vset1(0x1.af5f17c2ca417p-26));
+    q = vfma(q, r, vset1(0x1.27e5133c92adap-22));
+    q = vfma(q, r, vset1(0x1.71ddf819194fp-19));
+    q = vfma(q, r, vset1(0x1.a01a018e0fb83p-16));
+    q = vfma(q, r, vset1(0x1.a01a01b000a1dp-13));
+    q = vfma(q, r, vset1(0x1.6c16c16c1aafap-10));
+    q = vfma(q, r, vset1(0x1.111111110f659p-7));
+    q = vfma(q, r, vset1(0x1.555555555554dp-5));
+    q = vfma(q, r, vset1(0x1.5555555555559p-3));
+    return vfma(q, r, vset1(0x1p-1));
+#endif
+}
+
+/* e^x for every x; 1 + r = h + l exactly.  Scaled by 2^floor(k/2), then by 2^ceil(k/2): both are
+ * normal numbers, and only the second product can round (a denormal result) or overflow. */
+VEC_OP V FN(vexp)(V x)
+{
+    x = vmax(vset1(EXP_LOWEST), vmin(vset1(EXP_HIGHEST), x));
+    V z = FN(exp_rounded)(x), r = FN(exp_remainder)(x, z);
+    V h = vadd(vset1(1), r), l = vsub(r, vsub(h, vset1(1)));
+    V p = vadd(h, vfma(vmul(r, r), FN(exp_polynomial)(r), l));
+    VI half = vishr(vbits(z), 1);
+    V first = FN(exp_power)(vfrom_bits(half));
+    V second = FN(exp_power)(vfrom_bits(visub(vbits(z), half)));
+    return vmul(vmul(p, first), second);
+}
+
+/* 1 / (1 + e^-x) for every x, both signs alike.  With e^-x = 2^k (1 + t) and s = 2^min(k, SPLIT)
+ * the denominator is d + dl = (1 + s) + s t (where s was cut, the 1 is far below d's last bit);
+ * a = 1 / d takes one Newton step against d + dl; last comes the power that was cut off, which
+ * alone can make the result denormal. */
+VEC_OP V FN(vsigmoid)(V x)
+{
+    V y = vfrom_bits(vixor(vbits(x), viset1(SIGN_BITS)));
+    y = vmax(vset1(-SIGMOID_HIGHEST), vmin(vset1(-(EXP_LOWEST)), y));
+    V z = FN(exp_rounded)(y), r = FN(exp_remainder)(y, z);
+    V t = vfma(vmul(r, r), FN(exp_polynomial)(r), r);
+    V cut = vmin(vset1(MAGIC + SIGMOID_SPLIT), z), s = FN(exp_power)(cut);
+    V w = vadd(vset1(1), s), wl = vsub(vset1(1), vsub(w, s));
+    V d = vfma(s, t, w), dl = vadd(vfma(s, t, vsub(w, d)), wl);
+    V a = vdiv(vset1(1), d);
+    V error = vfnma(a, dl, vfnma(a, d, vset1(1)));
+    VI rest = vishl(visub(vbits(z), vbits(cut)), MANTISSA);
+    return vmul(vfma(a, error, a), vfrom_bits(visub(viset1(ONE_BITS), rest)));
+}
+
+/* 1 - e^y = *h + *l for y <= 0, to about 0.4 ULP of *h.  k stops where 1 - 2^k is still exact;
+ * below it r leaves its interval, and 2^k makes the polynomial's error there nothing. */
+VEC_OP void FN(one_minus_exp)(V y, V *h, V *l)
+{
+    y = vmax(vset1(EXPM1_LOWEST), y);
+    V z = vmax(vset1(MAGIC + EXPM1_LOWEST_K), FN(exp_rounded)(y));
+    V s = FN(exp_power)(z), r = FN(exp_remainder)(y, z);
+    V r2 = vmul(r, r), q = FN(exp_polynomial)(r);
+    V t = vfma(r2, q, r), tl = vfma(r2, q, vsub(r, t));
+    V a = vsub(vset1(1), s);
+    *h = vfnma(s, t, a);
+    *l = vfnma(s, tl, vfnma(s, t, vsub(a, *h)));
+}
+
+/* e^x - 1 for -Inf <= x <= 0. */
+VEC_OP V FN(vexpm1)(V x)
+{
+    V h, l;
+    FN(one_minus_exp)(x, &h, &l);
+    VI sign = viand(vbits(x), viset1(SIGN_BITS));
+    return vfrom_bits(vior(vbits(vadd(h, l)), sign));
+}
+
+/* tanh x, from |x| and with the sign put back: with n + nl = 1 - e^-2|x| it is (n + nl) / (d + dl),
+ * d + dl = 2 - (n + nl).  a + a error is 1 / (d + dl); the product with n + nl is rounded once. */
+VEC_OP V FN(vtanh)(V x)
+{
+    VI sign = viand(vbits(x), viset1(SIGN_BITS));
+    V n, nl, y = vfrom_bits(vior(vbits(x), viset1(SIGN_BITS)));
+    FN(one_minus_exp)(vadd(y, y), &n, &nl);
+    V d = vsub(vset1(2), n), dl = vsub(vsub(vsub(vset1(2), d), n), nl);
+    V a = vdiv(vset1(1), d);
+    V error = vfnma(a, dl, vfnma(a, d, vset1(1)));
+    V small = vfma(vmul(n, a), error, vmul(nl, a));
+    return vfrom_bits(vior(vbits(vfma(n, a, small)), sign));
+}
+
+/* log(1 + x) for +0 <= x <= +Inf.  1 + x = 2^k (1 + f) with -0.25 <= f < 0.5; k comes from the
+ * rounded sum, f = 2^-k x + (2^-k - 1) from x itself, exactly (in this interval the last bits fit).
+ * log(1 + f) = f + f^2 q(f), relative error 2^-27.5 (float), 2^-56.7 (double). */
+VEC_OP V FN(vlog1p)(V x)
+{
+    VI up = visub(vbits(vadd(vset1(1), x)), vbits(vset1(0.75)));
+    VI k = vishr(up, MANTISSA), shift = vishl(k, MANTISSA);
+    V kf = vsub(vfrom_bits(vior(k, vbits(vset1(TWO_MANTISSA)))), vset1(TWO_MANTISSA));
+    /* 2^(1-k) stays a normal number, or 0, up to the largest k. */
+    V s2 = vfrom_bits(visub(viset1(ONE_BITS + ((TI)1 << MANTISSA)), shift));
+    V f = vadd(vfrom_bits(visub(vbits(x), shift)), vfma(s2, vset1(0.5), vset1(-1)));
+#if CBP_TYPE == 32
+    V q = vset1(-0x1.721d3ep-5f);
+    q = vfma(q, f, vset1(0x1.ad4188p-4f));
+    q = vfma(q, f, vset1(-0x1.0db586p-3f));
+    q = vfma(q, f, vset1(0x1.28852ep-3f));
+    q = vfma(q, f, vset1(-0x1.54eb54p-3f));
+    q = vfma(q, f, vset1(0x1.9968fp-3f));
+    q = vfma(q, f, vset1(-0x1.00004ep-2f));
+    q = vfma(q, f, vset1(0x1.5555a6p-2f));
+    q = vfma(q, f, vset1(-0x1p-1f));
+#else
+    V q = vset1(0x1.07fee091cfba5p-7);
+    q = vfma(q, f, vset1(-0x1.e0edbddba5be4p-6));
+    q = vfma(q, f, vset1(0x1.9fb1f7339eb55p-5));
+    q = vfma(q, f, vset1(-0x1.e9a88fe7151d5p-5));
+    q = vfma(q, f, vset1(0x1.f2aacbaf50174p-5));
+    q = vfma(q, f, vset1(-0x1.ffeee422db5a7p-5));
+    q = vfma(q, f, vset1(0x1.10118a7ed4f3fp-4));
+    q = vfma(q, f, vset1(-0x1.2463c327ed19bp-4));
+    q = vfma(q, f, vset1(0x1.3b1ff82b4c54fp-4));
+    q = vfma(q, f, vset1(-0x1.55598360e4c5ap-4));
+    q = vfma(q, f, vset1(0x1.745ce35fb0f72p-4));
+    q = vfma(q, f, vset1(-0x1.99996e0662597p-4));
+    q = vfma(q, f, vset1(0x1.c71c70ee1f6p-4));
+    q = vfma(q, f, vset1(-0x1.000000781ee29p-3));
+    q = vfma(q, f, vset1(0x1.24924929f70bp-3));
+    q = vfma(q, f, vset1(-0x1.55555553fd495p-3));
+    q = vfma(q, f, vset1(0x1.9999999989687p-3));
+    q = vfma(q, f, vset1(-0x1.0000000000dcep-2));
+    q = vfma(q, f, vset1(0x1.55555555555c4p-2));
+    q = vfma(q, f, vset1(-0x1.ffffffffffffbp-2));
+#endif
+    V base = vmul(kf, vset1(LN2_HI)), h = vadd(base, f), l = vsub(f, vsub(h, base));
+    l = vfma(vmul(f, f), q, vfma(kf, vset1(LN2_LO), l));
+    return vsel(vlt(x, vset1((T)__builtin_inf())), vadd(h, l), x);
+}
+
+#undef MANTISSA
+#undef MAGIC
+#undef TWO_MANTISSA
+#undef ONE_BITS
+#undef SIGN_BITS
+#undef LOG2E
+#undef LN2_HI
+#undef LN2_LO
+#undef EXP_LOWEST
+#undef EXP_HIGHEST
+#undef SIGMOID_SPLIT
+#undef EXPM1_LOWEST
+#undef EXPM1_LOWEST_K
+#undef SIGMOID_HIGHEST

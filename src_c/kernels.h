@@ -1,0 +1,26 @@
+/* Stamps the bodies for float and double and emits the two tables of one instruction set.
+ *
+ * A variant file defines CBP_VEC_* and CBP_TABLE(name) and includes this header; it holds nothing
+ * else, and everything but the two tables is static. */
+#include "cbp_kernels.h"
+#include "vec.h"
+
+#define CBP_TYPE 32
+#include "stamp.h"
+#include "elementary_body.h"
+#include "matrix_body.h"
+#include "activation_body.h"
+#include "loss_body.h"
+#include "update_body.h"
+#include "table_body.h"
+#undef CBP_TYPE
+
+#define CBP_TYPE 64
+#include "stamp.h"
+#include "elementary_body.h"
+#include "matrix_body.h"
+#include "activation_body.h"
+#include "loss_body.h"
+#include "update_body.h"
+#include "table_body.h"
+#undef CBP_TYPE

@@ -1,0 +1,220 @@
+/* Loss heads: the loss of each row and delta at the output, D = scale * dloss/dz.
+ *
+ * squared error              l = 1/2 sum (a - t)^2           dl/dz = (a - t) f'(z)
+ * binary cross-entropy       l = sum |z| [z<0 ? t : 1-t] + log1p(exp(-|z|))    dl/dz = sigmoid(z) - t
+ * categorical cross-entropy  l = sum t (m - z) + (sum t) log sum exp(z - m)    dl/dz = (sum t) p - t
+ * with m the largest z of the row: nothing cancels, nothing overflows, any finite z will do.  */
+
+VEC_OP const T *FN(target_row)(const cbp_target *target, ptrdiff_t r)
+{
+    return (const T *)target->rows + (target->index ? target->index[r] : r) * target->row_stride;
+}
+
+/* Vector j of the strip at `t`, of which `left` columns exist. */
+VEC_OP V FN(target_load)(const T *t, ptrdiff_t left, int j)
+{
+    left -= j * VW;
+    return left >= VW ? vload(t + j * VW) : vloadn(t + j * VW, left < 0 ? 0 : (int)left);
+}
+
+VEC_OP void FN(squared_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *a, ptrdiff_t a_stride,
+                             const cbp_target *target, const T *scale, ptrdiff_t n, ptrdiff_t o,
+                             int activation)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const T *t = FN(target_row)(target, r);
+        V sum[VPS];
+        for (int j = 0; j < VPS; j++)
+            sum[j] = vset1((T)0);
+        for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
+            for (int j = 0; j < VPS; j++) {
+                ptrdiff_t left = o - s * CBP_STRIP, at = r * CBP_STRIP + j * VW;
+                V out = vload(a + s * a_stride + at); /* pad lanes of a and of the target are 0 */
+                V e = vsub(out, FN(target_load)(t + s * CBP_STRIP, left, j));
+                sum[j] = vfma(e, e, sum[j]);
+                if (d) {
+                    V slope = vmul(FN(slope)(e, out, activation), vset1(scale[r]));
+                    vstore(d + s * d_stride + at, FN(flush)(slope));
+                }
+            }
+        row_loss[r] = (T)0.5 * FN(sum16)(sum);
+    }
+}
+
+static void FN(binary_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z, ptrdiff_t z_stride,
+                            const cbp_target *target, const T *scale, ptrdiff_t n, ptrdiff_t o)
+{
+    const V zero = vset1((T)0), one = vset1((T)1);
+    for (ptrdiff_t r = 0; r < n; r++) {
+        const T *t = FN(target_row)(target, r);
+        V sum[VPS];
+        for (int j = 0; j < VPS; j++)
+            sum[j] = zero;
+        for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
+            for (int j = 0; j < VPS; j++) {
+                ptrdiff_t left = o - s * CBP_STRIP, at = r * CBP_STRIP + j * VW;
+                VM present = FN(present)(left, j);
+                V x = vload(z + s * z_stride + at), y = FN(target_load)(t + s * CBP_STRIP, left, j);
+                V size = FN(vabs)(x);
+                V miss = vsel(vlt(x, zero), y, vsub(one, y));
+                V l = vfma(size, miss, FN(vlog1p)(FN(vexp)(vsub(zero, size))));
+                sum[j] = vadd(sum[j], vsel(present, l, zero));
+                if (d) {
+                    V slope = vmul(vsub(FN(vsigmoid)(x), y), vset1(scale[r]));
+                    vstore(d + s * d_stride + at, vsel(present, FN(flush)(slope), zero));
+                }
+            }
+        row_loss[r] = FN(sum16)(sum);
+    }
+}
+
+#if CBP_TYPE == 32
+#define HEAD_FLOOR -60.0f /* exp below this counts as 0 in the head: less than 2^-86 of the sum */
+#else
+#define HEAD_FLOOR -600.0
+#endif
+
+/* Sixteen rows at a time, so that their logarithms are taken in one go. */
+static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z,
+                                 ptrdiff_t z_stride, const cbp_target *target, const T *scale,
+                                 ptrdiff_t n, ptrdiff_t o)
+{
+    const V zero = vset1((T)0), one = vset1((T)1);
+    for (ptrdiff_t r0 = 0; r0 < n; r0 += CBP_STRIP) {
+        T others[CBP_STRIP], gap[CBP_STRIP], mass[CBP_STRIP];
+        int rows = n - r0 < CBP_STRIP ? (int)(n - r0) : CBP_STRIP;
+        for (int q = rows; q < CBP_STRIP; q++)
+            others[q] = gap[q] = mass[q] = (T)0;
+        for (int q = 0; q < rows; q++) {
+            ptrdiff_t r = r0 + q;
+            const T *row = z + r * CBP_STRIP;
+            T top = FN(row_max)(row, z_stride, o);
+            const T *t = target->rows ? FN(target_row)(target, r) : NULL;
+            V m = vset1(top), sum[VPS], miss[VPS], total_t[VPS];
+            int ties = 0;
+            for (int j = 0; j < VPS; j++)
+                sum[j] = miss[j] = total_t[j] = zero;
+            /* The largest term is exactly 1; the sum of the others keeps its own precision. */
+            for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
+                for (int j = 0; j < VPS; j++) {
+                    ptrdiff_t left = o - s * CBP_STRIP;
+                    VM present = FN(present)(left, j);
+                    V x = vload(row + s * z_stride + j * VW), below = vsub(x, m);
+                    VM largest = vmand(veq(x, m), present);
+                    V e = vsel(vlt(below, vset1((T)HEAD_FLOOR)), zero, FN(vexp)(below));
+                    e = vsel(present, e, zero);
+                    ties += vcount(largest);
+                    sum[j] = vadd(sum[j], vsel(largest, zero, e));
+                    if (d)
+                        vstore(d + s * d_stride + r * CBP_STRIP + j * VW, e);
+                    if (t) {
+                        V y = FN(target_load)(t + s * CBP_STRIP, left, j);
+                        total_t[j] = vadd(total_t[j], y);
+                        miss[j] = vfma(y, vsel(present, vsub(m, x), zero), miss[j]);
+                    }
+                }
+            others[q] = FN(sum16)(sum) + (T)(ties - 1);
+            ptrdiff_t label = t ? -1 : (ptrdiff_t)target->labels[target->index ? target->index[r] : r];
+            if (t) {
+                mass[q] = FN(sum16)(total_t);
+                gap[q] = FN(sum16)(miss);
+            } else {
+                mass[q] = (T)1;
+                gap[q] = top - row[label / CBP_STRIP * z_stride + label % CBP_STRIP];
+            }
+            if (!d)
+                continue;
+            V total = vset1((T)1 + others[q]), factor = vset1(scale[r]), of_t = vset1(mass[q]);
+            T *dr = d + r * CBP_STRIP;
+            if (t) {
+                for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
+                    for (int j = 0; j < VPS; j++) {
+                        T *at = dr + s * d_stride + j * VW;
+                        V y = FN(target_load)(t + s * CBP_STRIP, o - s * CBP_STRIP, j);
+                        V p = vdiv(vload(at), total);
+                        V slope = vmul(vfma(p, of_t, vsub(zero, y)), factor);
+                        vstore(at, FN(flush)(slope));
+                    }
+            } else {
+                T *at_label = dr + label / CBP_STRIP * d_stride + label % CBP_STRIP;
+                V e_label = vset1(*at_label);
+                for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
+                    for (int j = 0; j < VPS; j++) {
+                        T *at = dr + s * d_stride + j * VW;
+                        vstore(at, FN(flush)(vmul(vdiv(vload(at), total), factor)));
+                    }
+                V hit = FN(flush)(vmul(vsub(vdiv(e_label, total), one), factor));
+                vstoren(at_label, hit, 1);
+            }
+        }
+        for (int q = 0; q < rows; q += VW) {
+            V l = FN(vlog1p)(vload(others + q));
+            l = vfma(l, vload(mass + q), vload(gap + q));
+            int lanes = rows - q < VW ? rows - q : VW;
+            vstoren(row_loss + r0 + q, l, lanes);
+        }
+    }
+}
+
+static void FN(head)(int loss, int activation, void *d, ptrdiff_t d_stride, void *row_loss,
+                     const void *a, ptrdiff_t a_stride, const cbp_target *target,
+                     const void *scale, ptrdiff_t n, ptrdiff_t o)
+{
+    switch (loss) {
+    case CBP_BINARY_CROSS_ENTROPY:
+        FN(binary_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o);
+        break;
+    case CBP_CATEGORICAL_CROSS_ENTROPY:
+        FN(categorical_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o);
+        break;
+    default:
+        FN(squared_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o, activation);
+    }
+}
+
+/* 16 virtual lanes in double over chunks of `chunk` terms; the chunks are added in order. */
+#define LANE_SUM(total, count, chunk, term)                                        \
+    double total = 0.0;                                                            \
+    for (ptrdiff_t start = 0; start < (count); start += (chunk)) {                 \
+        ptrdiff_t end = (count) - start < (chunk) ? (count) : start + (chunk);     \
+        double lane[CBP_STRIP] = {0.0};                                            \
+        ptrdiff_t at = start;                                                      \
+        for (; at + CBP_STRIP <= end; at += CBP_STRIP)                             \
+            for (int q = 0; q < CBP_STRIP; q++) {                                  \
+                ptrdiff_t j = at + q;                                              \
+                lane[q] += (term);                                                 \
+            }                                                                      \
+        for (ptrdiff_t j = at; j < end; j++)                                       \
+            lane[j - at] += (term);                                                \
+        for (int h = CBP_STRIP / 2; h >= 1; h /= 2)                                \
+            for (int q = 0; q < h; q++)                                            \
+                lane[q] += lane[q + h];                                            \
+        total += lane[0];                                                          \
+    }
+
+static double FN(row_sum)(const void *x_, const double *weight, const ptrdiff_t *index, ptrdiff_t n)
+{
+    const T *x = x_;
+    if (weight == NULL) {
+        LANE_SUM(plain, n, CBP_BLOCK, (double)x[j])
+        return plain;
+    }
+    LANE_SUM(weighted, n, CBP_BLOCK, weight[index ? index[j] : j] * (double)x[j])
+    return weighted;
+}
+
+static double FN(weight_sum)(const double *weight, const ptrdiff_t *index, ptrdiff_t n)
+{
+    LANE_SUM(total, n, CBP_BLOCK, weight[index ? index[j] : j])
+    return total;
+}
+
+static double FN(square_sum)(const void *x_, ptrdiff_t c)
+{
+    const T *x = x_;
+    LANE_SUM(total, c, CBP_CHUNK, (double)x[j] * (double)x[j])
+    return total;
+}
+
+#undef LANE_SUM
+#undef HEAD_FLOOR

@@ -1,0 +1,164 @@
+/* Philox streams, uniform and normal numbers, permutations: see cbp_random.h. */
+#include "cbp_random.h"
+
+#include <string.h>
+
+typedef struct stream {
+    uint32_t key[2];
+    uint32_t counter[4]; /* block number (two words), stream, purpose */
+    uint64_t words[2];   /* output of the current block */
+    int left;            /* how many of them are unused */
+} stream;
+
+static stream stream_open(uint64_t seed, uint32_t purpose, uint32_t number)
+{
+    stream s = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, {0, 0, number, purpose}, {0, 0}, 0};
+    return s;
+}
+
+static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+{
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+static uint64_t next64(stream *s)
+{
+    if (s->left == 0) {
+        uint32_t w[4];
+        philox(s->counter, s->key, w);
+        s->words[0] = (uint64_t)w[1] << 32 | w[0];
+        s->words[1] = (uint64_t)w[3] << 32 | w[2];
+        s->left = 2;
+        if (++s->counter[0] == 0)
+            s->counter[1]++;
+    }
+    return s->words[2 - s->left--];
+}
+
+void cbp_uniform(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
+{
+    stream s = stream_open(seed, purpose, number);
+    for (ptrdiff_t j = 0; j < n; j++)
+        out[j] = (double)(next64(&s) >> 11) * 0x1p-53;
+}
+
+/* log(x) for 0 < x < 1 normal: x = m 2^k, log m = 2 atanh((m - 1)/(m + 1)) by its series; |s| is
+ * below 0.172, so that the first term left out is below 2^-60. */
+static double log_unit(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int k = (int)(bits >> 52) - 1022;
+    bits = (bits & 0x000FFFFFFFFFFFFFu) | 0x3FE0000000000000u;
+    double m;
+    memcpy(&m, &bits, sizeof m); /* in [1/2, 1) */
+    if (m < 0.70710678118654752) {
+        m = m + m;
+        k--;
+    }
+    double s = (m - 1.0) / (m + 1.0), z = s * s, sum = 0.0;
+    for (int j = 23; j >= 1; j -= 2)
+        sum = sum * z + 1.0 / j;
+    return (double)k * 0.69314718055994531 + (s + s) * sum;
+}
+
+static double ratio(const double *p, const double *q, double r)
+{
+    double a = p[7], b = q[7];
+    for (int j = 6; j >= 0; j--) {
+        a = a * r + p[j];
+        b = b * r + q[j];
+    }
+    return a / b;
+}
+
+static double root(double x);
+
+/* The normal quantile function, AS 241 (PPND16). */
+static double normal_quantile(double u)
+{
+    static const double near_p[8] = {
+        3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
+        1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
+        3.3430575583588128105e4, 2.5090809287301226727e3};
+    static const double near_q[8] = {
+        1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
+        2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4,
+        5.2264952788528545610e3};
+    static const double middle_p[8] = {
+        1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
+        3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
+        2.27238449892691845833e-2, 7.74545014278341407640e-4};
+    static const double middle_q[8] = {
+        1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
+        1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4,
+        1.05075007164441684324e-9};
+    static const double far_p[8] = {
+        6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
+        2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
+        2.71155556874348757815e-5, 2.01033439929228813265e-7};
+    static const double far_q[8] = {
+        1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
+        7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
+        2.04426310338993978564e-15};
+    double q = u - 0.5;
+    if (q >= -0.425 && q <= 0.425)
+        return q * ratio(near_p, near_q, 0.180625 - q * q);
+    double r = root(-log_unit(q < 0.0 ? u : 1.0 - u));
+    double x = r <= 5.0 ? ratio(middle_p, middle_q, r - 1.6) : ratio(far_p, far_q, r - 5.0);
+    return q < 0.0 ? -x : x;
+}
+
+/* Correctly rounded square root as one instruction, so that libm has no say. */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+static double root(double x)
+{
+    __m128d v = _mm_set_sd(x);
+    return _mm_cvtsd_f64(_mm_sqrt_sd(v, v));
+}
+#else
+static double root(double x)
+{
+    double y;
+    __asm__("fsqrt %d0, %d1" : "=w"(y) : "w"(x));
+    return y;
+}
+#endif
+
+void cbp_normal(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
+{
+    stream s = stream_open(seed, purpose, number);
+    for (ptrdiff_t j = 0; j < n; j++) /* the middles of 2^52 equal cells: never 0 or 1 */
+        out[j] = normal_quantile(((double)(next64(&s) >> 12) + 0.5) * 0x1p-52);
+}
+
+void cbp_permutation(ptrdiff_t *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
+{
+    stream s = stream_open(seed, purpose, number);
+    for (ptrdiff_t j = 0; j < n; j++)
+        out[j] = j;
+    for (ptrdiff_t j = n - 1; j > 0; j--) {
+        uint64_t range = (uint64_t)j + 1;
+        unsigned __int128 product = (unsigned __int128)next64(&s) * range;
+        if ((uint64_t)product < range) {
+            uint64_t floor = -range % range;
+            while ((uint64_t)product < floor)
+                product = (unsigned __int128)next64(&s) * range;
+        }
+        ptrdiff_t other = (ptrdiff_t)(product >> 64), held = out[j];
+        out[j] = out[other];
+        out[other] = held;
+    }
+}

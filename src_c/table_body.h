@@ -1,0 +1,23 @@
+/* The table of one instruction set and element type. */
+#define CBP_TABLE_(type) CBP_TABLE(type)
+const cbp_kernels CBP_TABLE_(T_NAME) = {
+    .isa = VEC_NAME,
+    .has_fma = VEC_HAS_FMA,
+    .itemsize = sizeof(T),
+    .gather = FN(gather),
+    .scatter = FN(scatter),
+    .transpose = FN(transpose),
+    .matmul = FN(matmul),
+    .activate = FN(activate),
+    .delta = FN(delta),
+    .head = FN(head),
+    .gradient = FN(gradient),
+    .bias_gradient = FN(bias_gradient),
+    .add_l2 = FN(add_l2),
+    .update = FN(update),
+    .row_sum = FN(row_sum),
+    .weight_sum = FN(weight_sum),
+    .square_sum = FN(square_sum),
+    .apply = FN(apply),
+};
+#undef CBP_TABLE_
