@@ -1,6 +1,6 @@
 """Whole-net sweeps over a range of rows, and the compiled view of a network that owns them."""
 from cbp._dense cimport Layer
-from cbp._kernels cimport cbp_kernels, cbp_target
+from cbp._kernels cimport cbp_kernels, cbp_share, cbp_target
 from cbp._runtime cimport Arena, Buffer
 
 
@@ -21,6 +21,8 @@ ctypedef struct Work:
     char *loss                 # loss of each row
     char *scratch              # a tile of the gradient for each thread
     Py_ssize_t scratch_bytes
+    char *pack                 # a packed piece of weights for each thread, or NULL: see `packed`
+    Py_ssize_t pack_bytes
 
 
 # Up to 16 inputs times up to 256 outputs of one layer's weights, and where strip is 0 their biases.
@@ -59,8 +61,11 @@ cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint 
                            int threads) noexcept nogil
 cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bint training,
                   bint sums, int threads) noexcept nogil
-cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
-                     Py_ssize_t n, bint backward) noexcept nogil
+cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil
+cdef void deal_sweep(const Net *net, const Work *work, cbp_share *shares, int threads,
+                     Py_ssize_t n, Py_ssize_t block, bint backward) noexcept nogil
+cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ssize_t block,
+                     int phase, Py_ssize_t task, int me, bint backward) noexcept nogil
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
                         char *scratch) noexcept nogil
 cdef void tile_transpose(const Net *net, const Work *work, const Tile *tile) noexcept nogil

@@ -1,9 +1,11 @@
 # cython: freethreading_compatible=False
 """Whole-net sweeps: forward through the layers, the loss head, delta back to the first layer.
 
-A block of rows goes through the whole net while its activations are in cache; blocks are
-independent, so there is no barrier between layers.  The gradient then sums over all rows, tile by
-tile of the weights: one owner for each element of it.
+While the weights stay in L2, a block of rows goes through the whole net in one task: rows are
+independent, so there is no barrier between layers.  Where the weights are too large for that and
+the rows are many ("packed"), the team goes layer by layer and a task is a panel of outputs over
+all rows, so that each weight is fetched once.  The gradient then sums over all rows, tile by tile
+of the weights: one owner for each element of it.
 
 What must not live here: minibatches, optimisers, random numbers (they are `_training`'s).
 Invariant: which thread takes which block or tile never shows in the bits (docs/numerics.md).
@@ -13,7 +15,16 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from cbp._dense cimport dense_delta, dense_forward, dense_transpose, strips
+from cbp._dense cimport (
+    PACK_ROWS,
+    PANEL,
+    dense_delta,
+    dense_forward,
+    dense_transpose,
+    panel_delta,
+    panel_forward,
+    strips,
+)
 from cbp._kernels cimport (
     CBP_BINARY_CROSS_ENTROPY,
     CBP_CATEGORICAL_CROSS_ENTROPY,
@@ -54,6 +65,8 @@ cdef enum:
     TILE_COLUMNS = 256      # a tile of the gradient is at most 16 x 256: 16 KiB in float32
     ROW_GROUP = 12          # blocks of rows are multiples of what tile heights divide
     BLOCK_BYTES = 192 * 1024  # activations of a block of rows: a part of L2, beside the weights
+    PACKED_BYTES = 1536 * 1024  # weights beyond this are packed, for PACKED_ROWS rows or more
+    PACKED_ROWS = 48
 
 
 # ---- memory of a sweep ------------------------------------------------------------------------
@@ -66,6 +79,8 @@ cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept no
     for l in range(net.n_layers):
         width += net.layers[l].n_out
     most = max(BLOCK_BYTES // (width * net.kernel.itemsize) // ROW_GROUP, 1) * ROW_GROUP
+    if packed(net, n):
+        most = max(most, 360)     # each block packs the weights anew
     if threads > 1:
         share = (n + 4 * threads - 1) // (4 * threads)
         share = (share + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
@@ -74,6 +89,15 @@ cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept no
         return max(n, 1)
     blocks = (n + most - 1) // most
     return ((n + blocks - 1) // blocks + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
+
+
+cdef bint packed(const Net *net, Py_ssize_t rows) noexcept nogil:
+    """Whether the sweep goes layer by layer over packed panels of weights."""
+    cdef Py_ssize_t weights = 0
+    cdef int l
+    for l in range(net.n_layers):
+        weights += net.layers[l].n_in * net.layers[l].n_out
+    return rows >= PACKED_ROWS and weights * net.kernel.itemsize > PACKED_BYTES
 
 
 cdef inline Py_ssize_t round_up(Py_ssize_t size) noexcept nogil:
@@ -85,12 +109,15 @@ cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint 
     """Size of what `lay_out` cuts up."""
     cdef Py_ssize_t item = net.kernel.itemsize, stride = CBP_STRIP * (rows | 1) * item
     cdef Py_ssize_t size = round_up((4 * net.n_layers + 1) * sizeof(char *))
+    cdef bint pack = packed(net, rows)
     cdef int l
     size += strips(net.layers[0].n_in) * stride
     for l in range(net.n_layers):
         size += strips(net.layers[l].n_out) * stride * (1 + training + sums)
-        if training and l > 0:
+        if training and l > 0 and not pack:
             size += round_up(strips(net.layers[l].n_in) * CBP_STRIP * net.layers[l].n_out * item)
+    if pack:
+        size += threads * round_up(PANEL * PACK_ROWS * item)
     if training:
         size += 2 * round_up((rows + CBP_STRIP) * item)
         size += threads * round_up((CBP_STRIP * TILE_COLUMNS + TILE_COLUMNS + 2 * CBP_STRIP) * item)
@@ -105,6 +132,7 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
     kernel walks side by side do not meet in one set of the L1 cache."""
     cdef Py_ssize_t item = net.kernel.itemsize, stride
     cdef int l, L = net.n_layers
+    cdef bint pack = packed(net, rows)
     cdef char **pointers = <char **>memory
     work.rows, work.stride = rows, CBP_STRIP * (rows | 1)
     stride = work.stride * item
@@ -123,10 +151,14 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
         if training:
             work.d[l] = memory
             memory += strips(net.layers[l].n_out) * stride
-            if l > 0:
+            if l > 0 and not pack:
                 work.w_t[l] = memory
                 memory += round_up(strips(net.layers[l].n_in) * CBP_STRIP * net.layers[l].n_out
                                    * item)
+    work.pack = NULL
+    if pack:
+        work.pack, work.pack_bytes = memory, round_up(PANEL * PACK_ROWS * item)
+        memory += threads * work.pack_bytes
     work.scale = work.loss = work.scratch = NULL
     if training:
         work.scale = memory
@@ -157,39 +189,104 @@ cdef inline void fill_scale(const Work *work, const Batch *batch, Py_ssize_t row
         factor = 1.0
 
 
-cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
-                     Py_ssize_t n, bint backward) noexcept nogil:
-    """Rows row .. row + n - 1 of the batch: gather, forward, loss, and delta where `backward`."""
-    cdef const cbp_kernels *kernel = net.kernel
-    cdef Py_ssize_t item = kernel.itemsize, at = row * CBP_STRIP * item
-    cdef Py_ssize_t n_in = net.layers[0].n_in
-    cdef int l, L = net.n_layers, activation
-    cdef const Layer *last = &net.layers[L - 1]
+cdef cbp_target target_from(const Net *net, const Batch *batch, Py_ssize_t row) noexcept nogil:
+    """Where the targets of the rows from `row` on are found."""
     cdef cbp_target target = batch.target
-    cdef const char *x = batch.x
     if target.index != NULL:
         target.index += row
+    elif target.rows != NULL:
+        target.rows = <const char *>target.rows + row * target.row_stride * net.kernel.itemsize
+    else:
+        target.labels += row
+    return target
+
+
+cdef void sweep_gather(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
+                       Py_ssize_t n) noexcept nogil:
+    """Rows of X into strips, in the order of the minibatch."""
+    cdef Py_ssize_t item = net.kernel.itemsize, n_in = net.layers[0].n_in
+    cdef const char *x = batch.x
+    cdef const Py_ssize_t *index = NULL
+    if batch.target.index != NULL:
+        index = batch.target.index + row
     else:
         x += row * n_in * item
-        if target.rows != NULL:
-            target.rows = <const char *>target.rows + row * target.row_stride * item
-        else:
-            target.labels += row
-    kernel.gather(work.a[0] + at, work.stride, x, n_in, target.index, n, n_in)
-    for l in range(L):
-        activation = net.layers[l].activation
-        if l == L - 1 and batch.loss != CBP_SQUARED_ERROR:
-            activation = CBP_IDENTITY       # the cross-entropies start from z
-        dense_forward(kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, row, n,
-                      activation)
+    net.kernel.gather(work.a[0] + row * CBP_STRIP * item, work.stride, x, n_in, index, n, n_in)
+
+
+cdef void sweep_head(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
+                     Py_ssize_t n, bint backward) noexcept nogil:
+    """Loss of each row, and delta at the output where `backward`."""
+    cdef Py_ssize_t item = net.kernel.itemsize, at = row * CBP_STRIP * item
+    cdef int L = net.n_layers
+    cdef const Layer *last = &net.layers[L - 1]
+    cdef cbp_target target = target_from(net, batch, row)
     fill_scale(work, batch, row, n, item)
-    kernel.head(batch.loss, last.activation, work.d[L - 1] + at if backward else NULL, work.stride,
-                work.loss + row * item, work.a[L] + at, work.stride, &target,
-                work.scale + row * item, n, last.n_out)
-    if backward:
-        for l in range(L - 1, 0, -1):
-            dense_delta(kernel, &net.layers[l], work.d[l - 1], work.d[l], work.w_t[l], work.a[l],
-                        net.layers[l - 1].activation, work.stride, row, n)
+    net.kernel.head(batch.loss, last.activation, work.d[L - 1] + at if backward else NULL,
+                    work.stride, work.loss + row * item, work.a[L] + at, work.stride, &target,
+                    work.scale + row * item, n, last.n_out)
+
+
+cdef inline int activation_before_head(const Net *net, const Batch *batch, int l) noexcept nogil:
+    """The activation of layer l in a sweep with a loss: the cross-entropies start from z."""
+    if l == net.n_layers - 1 and batch.loss != CBP_SQUARED_ERROR:
+        return CBP_IDENTITY
+    return net.layers[l].activation
+
+
+cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil:
+    """Phases of a sweep, with a barrier after each: one, or where the weights are packed gather,
+    each layer forward, head, each layer but the first back."""
+    if work.pack == NULL:
+        return 1
+    return net.n_layers + 2 + (net.n_layers - 1 if backward else 0)
+
+
+cdef void deal_sweep(const Net *net, const Work *work, cbp_share *shares, int threads,
+                     Py_ssize_t n, Py_ssize_t block, bint backward) noexcept nogil:
+    """Shares of the tasks of each phase."""
+    cdef int phase, L = net.n_layers
+    cdef Py_ssize_t blocks = (n + block - 1) // block, tasks
+    for phase in range(sweep_phases(net, work, backward)):
+        if phase == 0 or phase == L + 1:
+            tasks = blocks
+        elif phase <= L:
+            tasks = (net.layers[phase - 1].n_out + PANEL - 1) // PANEL
+        else:
+            tasks = (net.layers[2 * L + 1 - phase].n_in + PANEL - 1) // PANEL
+        cbp_deal(shares + phase * threads, threads, tasks)
+
+
+cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ssize_t block,
+                     int phase, Py_ssize_t task, int me, bint backward) noexcept nogil:
+    """One task of a phase, by thread `me`."""
+    cdef Py_ssize_t row = task * block, n = min(block, batch.n - task * block)
+    cdef int l, L = net.n_layers
+    cdef char *pack
+    if work.pack == NULL:
+        sweep_gather(net, work, batch, row, n)
+        for l in range(L):
+            dense_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride,
+                          row, n, activation_before_head(net, batch, l))
+        sweep_head(net, work, batch, row, n, backward)
+        if backward:
+            for l in range(L - 1, 0, -1):
+                dense_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.w_t[l],
+                            work.a[l], net.layers[l - 1].activation, work.stride, row, n)
+        return
+    pack = work.pack + me * work.pack_bytes
+    if phase == 0:
+        sweep_gather(net, work, batch, row, n)
+    elif phase <= L:
+        l = phase - 1
+        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, 0,
+                      batch.n, activation_before_head(net, batch, l), task, pack)
+    elif phase == L + 1:
+        sweep_head(net, work, batch, row, n, backward)
+    else:
+        l = 2 * L + 1 - phase
+        panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.a[l],
+                    net.layers[l - 1].activation, work.stride, 0, batch.n, task, pack)
 
 
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
@@ -208,8 +305,8 @@ cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_s
 
 
 cdef void tile_transpose(const Net *net, const Work *work, const Tile *tile) noexcept nogil:
-    """Brings the transposed weights of a tile up to date; the first layer needs none."""
-    if tile.layer > 0:
+    """Brings the transposed weights of a tile up to date, where there are any."""
+    if work.w_t[tile.layer] != NULL:
         dense_transpose(net.kernel, &net.layers[tile.layer], work.w_t[tile.layer], tile.strip,
                         tile.first, tile.columns)
 
@@ -254,8 +351,9 @@ cdef void forward_team(ForwardRun *run, int me) noexcept nogil:
     cdef const Net *net = run.net
     cdef const cbp_kernels *kernel = net.kernel
     cdef const Work *work = &run.works[me]
-    cdef Py_ssize_t item = kernel.itemsize, task, row, n, n_out
+    cdef Py_ssize_t item = kernel.itemsize, task, row, n, n_out, panel
     cdef int l
+    cdef bint softmax
     cdef uint64_t before = cbp_fpenv_enter()
     cdef double polled = cbp_clock() if run.n > run.block else 0.0
     while not cbp_raised(&run.abort):
@@ -267,9 +365,20 @@ cdef void forward_team(ForwardRun *run, int me) noexcept nogil:
         kernel.gather(work.a[0], work.stride, run.x + row * net.layers[0].n_in * item,
                       net.layers[0].n_in, NULL, n, net.layers[0].n_in)
         for l in range(net.n_layers):
-            dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
-                          work.stride, 0, n, net.layers[l].activation)
             n_out = net.layers[l].n_out
+            if work.pack == NULL:
+                dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
+                              work.stride, 0, n, net.layers[l].activation)
+            else:
+                softmax = net.layers[l].activation == CBP_SOFTMAX
+                for panel in range((n_out + PANEL - 1) // PANEL):
+                    panel_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
+                                  work.stride, 0, n,
+                                  CBP_IDENTITY if softmax else net.layers[l].activation, panel,
+                                  work.pack)
+                if softmax:
+                    kernel.activate(work.a[l + 1], work.stride, NULL, 0, NULL, n, n_out,
+                                    CBP_SOFTMAX)
             if run.z != NULL:
                 kernel.scatter(run.z[l] + row * n_out * item, n_out, work.z[l], work.stride, n,
                                n_out)
@@ -303,27 +412,25 @@ ctypedef struct GradientRun:
 cdef void gradient_team(GradientRun *run, int me) noexcept nogil:
     cdef const Net *net = run.net
     cdef const Work *work = run.work
-    cdef Py_ssize_t task, row
+    cdef Py_ssize_t task
     cdef const Tile *tile
     cdef char *scratch = work.scratch + me * work.scratch_bytes
     cdef uint64_t before = cbp_fpenv_enter()
     cdef double polled = cbp_clock()
-    cdef int phase
-    for phase in range(3):
+    cdef int phase, sweeps = sweep_phases(net, work, run.backward)
+    # Transposed weights, the phases of the sweep, the gradient.
+    for phase in range(-1, sweeps + 1):
         while not cbp_raised(&run.abort):
-            if phase == 0:
+            if phase < 0:
                 task = cbp_take(run.transposes, run.threads, me) if run.backward else -1
                 if task < 0:
                     break
-                tile = &run.tiles[task]
-                tile_transpose(net, work, tile)
-            elif phase == 1:
-                task = cbp_take(run.rows, run.threads, me)
+                tile_transpose(net, work, &run.tiles[task])
+            elif phase < sweeps:
+                task = cbp_take(run.rows + phase * run.threads, run.threads, me)
                 if task < 0:
                     break
-                row = task * run.block
-                sweep_rows(net, work, run.batch, row, min(run.block, run.batch.n - row),
-                           run.backward)
+                sweep_task(net, work, run.batch, run.block, phase, task, me, run.backward)
             else:
                 task = -1 if run.grad == NULL else cbp_take(run.shares, run.threads, me)
                 if task < 0:
@@ -539,6 +646,7 @@ cdef class Core:
         cdef Arena arena
         cdef Py_ssize_t n, shares
         cdef char *memory
+        cdef uint64_t fpenv
         cdef double total = 0.0
         self.check_loss(loss, target, labels)
         batch.x = x.bind(X, -1, self.net.layers[0].n_in, self.itemsize, False)
@@ -560,7 +668,9 @@ cdef class Core:
             if weight.shape[0] != n:
                 raise ValueError(f"weight must have {n} elements, got {weight.shape[0]}.")
             batch.weight = &weight[0]
+            fpenv = cbp_fpenv_enter()
             batch.total = self.net.kernel.weight_sum(&weight[0], NULL, n)
+            cbp_fpenv_leave(fpenv)
         run.grad = NULL
         if grad is not None:
             run.grad = g.bind(grad, self.n_parameters, 0, self.itemsize, True)
@@ -572,13 +682,14 @@ cdef class Core:
         run.abort, run.team, run.pending = 0, 1, NULL
         arena = self.idle.pop() if self.idle else Arena()
         shares = round_up(run.threads * sizeof(cbp_share))
-        memory = arena.reserve(3 * shares + work_bytes(&self.net, n, True, False, run.threads))
+        memory = arena.reserve((2 * L + 3) * shares
+                               + work_bytes(&self.net, n, True, False, run.threads))
         run.transposes = <cbp_share *>memory
-        run.rows = <cbp_share *>(memory + shares)
-        run.shares = <cbp_share *>(memory + 2 * shares)
-        lay_out(&self.net, &work, memory + 3 * shares, n, True, False, run.threads)
+        run.shares = <cbp_share *>(memory + shares)
+        run.rows = <cbp_share *>(memory + 2 * shares)
+        lay_out(&self.net, &work, memory + (2 * L + 3) * shares, n, True, False, run.threads)
         cbp_deal(run.transposes, run.threads, self.n_tiles)
-        cbp_deal(run.rows, run.threads, (n + run.block - 1) // run.block)
+        deal_sweep(&self.net, &work, run.rows, run.threads, n, run.block, run.backward)
         cbp_deal(run.shares, run.threads, self.n_tiles)
         self.enter(False)
         try:
@@ -590,9 +701,11 @@ cdef class Core:
         finally:
             self.leave(False)
         if run.pending == NULL:
+            fpenv = cbp_fpenv_enter()
             total = batch_loss(&self.net, &work, &batch)
             if batch.mean:
                 total = total / batch.total if batch.total > 0.0 else 0.0
+            cbp_fpenv_leave(fpenv)
             if deltas is not None:
                 for l in range(L):
                     held = Buffer()

@@ -24,7 +24,7 @@ cdef void dense_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
     """a_out (OUT) and, unless NULL, z (OUT), from a_in (IN), for rows row .. row + n - 1."""
     cdef Py_ssize_t at = row * CBP_STRIP * kernel.itemsize
     kernel.matmul(a_out + at, stride, a_in + at, stride, layer.w, layer.n_out, CBP_STRIP,
-                  n, layer.n_in, layer.n_out)
+                  n, layer.n_in, layer.n_out, 0)
     kernel.activate(a_out + at, stride, z + at if z != NULL else NULL, stride, layer.b,
                     n, layer.n_out, activation)
 
@@ -35,8 +35,50 @@ cdef void dense_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
     """d_in (OUT) from d_out (IN), the transposed weights w_t (IN) and a_in (IN), for n rows."""
     cdef Py_ssize_t at = row * CBP_STRIP * kernel.itemsize
     kernel.matmul(d_in + at, stride, d_out + at, stride, w_t, CBP_STRIP,
-                  CBP_STRIP * layer.n_out, n, layer.n_out, layer.n_in)
+                  CBP_STRIP * layer.n_out, n, layer.n_out, layer.n_in, 0)
     kernel.delta(d_in + at, stride, a_in + at, stride, n, layer.n_in, activation_in)
+
+
+cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_out, char *z,
+                        const char *a_in, Py_ssize_t stride, Py_ssize_t row, Py_ssize_t n,
+                        int activation, Py_ssize_t panel, char *pack) noexcept nogil:
+    """What dense_forward does, for PANEL outputs of a layer whose weights do not stay in L2: a
+    piece of W at a time is packed into strips, which cost no more than n rows gain from them."""
+    cdef Py_ssize_t item = kernel.itemsize, first = panel * PANEL, k, k_n
+    cdef Py_ssize_t columns = min(<Py_ssize_t>PANEL, layer.n_out - first)
+    cdef Py_ssize_t at = row * CBP_STRIP * item + first // CBP_STRIP * stride * item
+    k = 0
+    while k < layer.n_in:
+        k_n = min(<Py_ssize_t>PACK_ROWS, layer.n_in - k)
+        kernel.gather(pack, CBP_STRIP * k_n, layer.w + (k * layer.n_out + first) * item,
+                      layer.n_out, NULL, k_n, columns)
+        kernel.matmul(a_out + at, stride,
+                      a_in + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, stride,
+                      pack, CBP_STRIP, CBP_STRIP * k_n, n, k_n, columns, k > 0)
+        k += PACK_ROWS
+    kernel.activate(a_out + at, stride, z + at if z != NULL else NULL, stride,
+                    layer.b + first * item if layer.b != NULL else NULL, n, columns, activation)
+
+
+cdef void panel_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
+                      const char *d_out, const char *a_in, int activation_in, Py_ssize_t stride,
+                      Py_ssize_t row, Py_ssize_t n, Py_ssize_t panel, char *pack) noexcept nogil:
+    """What dense_delta does, for PANEL inputs of such a layer, its weights transposed on the way."""
+    cdef Py_ssize_t item = kernel.itemsize, first = panel * PANEL, k, k_n, s
+    cdef Py_ssize_t columns = min(<Py_ssize_t>PANEL, layer.n_in - first)
+    cdef Py_ssize_t at = row * CBP_STRIP * item + first // CBP_STRIP * stride * item
+    k = 0
+    while k < layer.n_out:
+        k_n = min(<Py_ssize_t>PACK_ROWS, layer.n_out - k)
+        for s in range(strips(columns)):
+            kernel.transpose(pack + s * CBP_STRIP * k_n * item,
+                             layer.w + ((first + s * CBP_STRIP) * layer.n_out + k) * item,
+                             layer.n_out, min(<Py_ssize_t>CBP_STRIP, columns - s * CBP_STRIP), k_n)
+        kernel.matmul(d_in + at, stride,
+                      d_out + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, stride,
+                      pack, CBP_STRIP, CBP_STRIP * k_n, n, k_n, columns, k > 0)
+        k += PACK_ROWS
+    kernel.delta(d_in + at, stride, a_in + at, stride, n, columns, activation_in)
 
 
 cdef void dense_transpose(const cbp_kernels *kernel, const Layer *layer, char *w_t,

@@ -43,7 +43,7 @@ cdef extern from "cbp_kernels.h" nogil:
                           Py_ssize_t o) noexcept nogil
         void (*matmul)(void *z, Py_ssize_t z_stride, const void *a, Py_ssize_t a_stride,
                        const void *b, Py_ssize_t b_row, Py_ssize_t b_stride, Py_ssize_t n,
-                       Py_ssize_t k, Py_ssize_t o) noexcept nogil
+                       Py_ssize_t k, Py_ssize_t o, int more) noexcept nogil
         void (*activate)(void *a, Py_ssize_t stride, void *z, Py_ssize_t z_stride, const void *bias,
                          Py_ssize_t n, Py_ssize_t o, int activation) noexcept nogil
         void (*delta)(void *d, Py_ssize_t d_stride, const void *a, Py_ssize_t a_stride, Py_ssize_t n,

@@ -25,7 +25,9 @@ from cbp._backprop cimport (
     copy_tile,
     lay_out,
     row_block,
-    sweep_rows,
+    deal_sweep,
+    sweep_phases,
+    sweep_task,
     tile_gradient,
     tile_transpose,
     work_bytes,
@@ -57,8 +59,8 @@ N_STATES = {CBP_SGD: 0, CBP_MOMENTUM: 1, CBP_NESTEROV: 1, CBP_ADAM: 2}
 
 cdef enum:
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
-    LONG_MFLOP = 2000       # a gradient this long is computed before any weight is touched, so
-                            # that Ctrl-C need not wait for it
+    LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
+                            # any weight is touched, so that Ctrl-C need not wait for it
 
 
 class Diverged(ArithmeticError):
@@ -143,7 +145,7 @@ cdef void lay_out_step(Train *t, Step *step, const Py_ssize_t *order) noexcept n
         step.weights.root = 1.0 / sqrt(1.0 - p2)
     step.biases = step.weights
     step.biases.l2 = 0.0
-    cbp_deal(step.rows, t.threads, (n + step.block - 1) // step.block)
+    deal_sweep(t.net, &t.work, step.rows, t.threads, n, step.block, True)
     cbp_deal(step.tiles, t.threads, t.n_tiles)
     if t.grad != NULL:
         cbp_deal(step.updates, t.threads, t.n_tiles)
@@ -230,13 +232,13 @@ cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
 
 cdef void train_team(Train *t, int me) noexcept nogil:
     cdef const Net *net = t.net
-    cdef Py_ssize_t item = net.kernel.itemsize, task, row, at
+    cdef Py_ssize_t item = net.kernel.itemsize, task, at
     cdef char *scratch = t.work.scratch + me * t.work.scratch_bytes
     cdef const Tile *tile
     cdef const Layer *layer
     cdef Step *step
     cdef double loss
-    cdef int which = 0
+    cdef int which = 0, phase, sweeps = sweep_phases(net, &t.work, True)
     cdef bint watch = me == 0 and t.mflop > LOOK_MFLOP
     cdef uint64_t before = cbp_fpenv_enter()
     while True:
@@ -249,16 +251,16 @@ cdef void train_team(Train *t, int me) noexcept nogil:
     while True:
         step = &t.steps[which]
         which ^= 1
-        while not cbp_raised(&t.abort):
-            task = cbp_take(step.rows, t.threads, me)
-            if task < 0:
-                break
-            row = task * step.block
-            sweep_rows(net, &t.work, &step.batch, row, min(step.block, step.batch.n - row), True)
-            if watch:
-                look(t, &t.abort)
-        if t.threads > 1:
-            cbp_barrier()
+        for phase in range(sweeps):
+            while not cbp_raised(&t.abort):
+                task = cbp_take(step.rows + phase * t.threads, t.threads, me)
+                if task < 0:
+                    break
+                sweep_task(net, &t.work, &step.batch, step.block, phase, task, me, True)
+                if watch:
+                    look(t, &t.abort)
+            if t.threads > 1:
+                cbp_barrier()
         if cbp_raised(&t.abort):
             break
         loss = batch_loss(net, &t.work, &step.batch)   # each thread for itself: the same bits
@@ -454,9 +456,10 @@ cdef class Loop:
         cdef Core core = self.core
         cdef Train *t = &self.t
         cdef const Py_ssize_t[::1] given
-        cdef Py_ssize_t j, shares, weights = 0, rows
+        cdef Py_ssize_t j, shares, weights = 0, rows, phases
         cdef int l, k
         cdef char *memory
+        cdef uint64_t before
         if not self.bound:
             raise ValueError("bind must come before run.")
         if losses.shape[0] == 0:
@@ -493,14 +496,17 @@ cdef class Loop:
             t.grad = self.grad.reserve(core.n_parameters * core.itemsize)
         t.threads = team_of(n_threads)
         shares = (t.threads * sizeof(cbp_share) + 63) // 64 * 64
-        memory = self.arena.reserve(7 * shares + work_bytes(&core.net, rows, True, False,
-                                                            t.threads))
+        phases = 2 * core.net.n_layers + 1
+        memory = self.arena.reserve((1 + 2 * (phases + 2)) * shares
+                                    + work_bytes(&core.net, rows, True, False, t.threads))
         t.transposes = <cbp_share *>memory
+        memory += shares
         for k in range(2):
-            t.steps[k].rows = <cbp_share *>(memory + (1 + 3 * k) * shares)
-            t.steps[k].tiles = <cbp_share *>(memory + (2 + 3 * k) * shares)
-            t.steps[k].updates = <cbp_share *>(memory + (3 + 3 * k) * shares)
-        lay_out(&core.net, &t.work, memory + 7 * shares, rows, True, False, t.threads)
+            t.steps[k].rows = <cbp_share *>memory
+            t.steps[k].tiles = <cbp_share *>(memory + phases * shares)
+            t.steps[k].updates = <cbp_share *>(memory + (phases + 1) * shares)
+            memory += (phases + 2) * shares
+        lay_out(&core.net, &t.work, memory, rows, True, False, t.threads)
         t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
         t.abort = t.diverged = t.looked = 0
         t.team, t.pending = 1, NULL
@@ -509,7 +515,9 @@ cdef class Loop:
         core.enter(True)
         try:
             cbp_deal(t.transposes, t.threads, t.n_tiles)
+            before = cbp_fpenv_enter()
             lay_out_step(t, &t.steps[0], epoch_order(t))
+            cbp_fpenv_leave(before)
             run_team(t)
         finally:
             core.leave(True)

@@ -69,9 +69,11 @@ typedef struct cbp_kernels {
      * z, a in strips.  Element (k, o) of B is b[(o/16) b_stride + k b_row + o%16]: W itself is
      * (b_row = row stride, b_stride = 16), a packed panel (16, 16 k).  B must be readable up to
      * the end of the last vector of its last row (15 elements behind).  Pad lanes of z: garbage.
+     * `more`: S holds the sum of the blocks before these, which begin at a multiple of 256.
      * Bound: |S - exact| <= gamma(256 + k/256) |A||B|. */
     void (*matmul)(void *z, ptrdiff_t z_stride, const void *a, ptrdiff_t a_stride, const void *b,
-                   ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k, ptrdiff_t o);
+                   ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k, ptrdiff_t o,
+                   int more);
     /* A = f(S + b) in place, the sums Z kept where z is not NULL; pad lanes +0.  bias may be NULL;
      * it is readable up to a multiple of 16.  CBP_SOFTMAX needs all columns in one call. */
     void (*activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,

@@ -90,9 +90,9 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
 #define MATMUL_TILE(MR, NV)                                                                        \
     static void FN(CBP_CAT(matmul_##MR##x, NV))(T * z, ptrdiff_t z_stride, const T *a,             \
                                                 ptrdiff_t a_stride, const T *b, ptrdiff_t b_row,   \
-                                                ptrdiff_t b_stride, ptrdiff_t k)                   \
+                                                ptrdiff_t b_stride, ptrdiff_t k, int more)         \
     {                                                                                              \
-        for (ptrdiff_t done = 0; done < k; done += CBP_BLOCK) {                                    \
+        for (ptrdiff_t done = 0; done < k; done += CBP_BLOCK, more = 1) {                          \
             ptrdiff_t left = k - done < CBP_BLOCK ? k - done : CBP_BLOCK;                          \
             V acc[MR][NV];                                                                         \
             TILE_CLEAR(MR, NV);                                                                    \
@@ -101,7 +101,7 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
                     TILE_STEP(MR, NV, CBP_STRIP, a + kk, b, b_stride);                             \
             for (int kk = 0; kk < left; kk++, b += b_row)                                          \
                 TILE_STEP(MR, NV, CBP_STRIP, a + kk, b, b_stride);                                 \
-            TILE_STORE(MR, NV, z, CBP_STRIP, z_stride, done == 0);                                 \
+            TILE_STORE(MR, NV, z, CBP_STRIP, z_stride, !more);                                     \
         }                                                                                          \
     }
 
@@ -147,7 +147,7 @@ BOTH_TILES(7, 1) BOTH_TILES(8, 1) BOTH_TILES(9, 1) BOTH_TILES(10, 1) BOTH_TILES(
 BOTH_TILES(12, 1)
 
 typedef void (*FN(matmul_tile))(T *, ptrdiff_t, const T *, ptrdiff_t, const T *, ptrdiff_t,
-                                ptrdiff_t, ptrdiff_t);
+                                ptrdiff_t, ptrdiff_t, int);
 typedef void (*FN(gradient_tile))(T *, ptrdiff_t, const T *, const T *, ptrdiff_t, ptrdiff_t);
 
 #define TILE_1(kernel, NV) FN(kernel##_1x##NV)
@@ -174,7 +174,7 @@ static const FN(gradient_tile) FN(gradient_tiles)[TILE_WIDTH + 1][13] = TILE_TAB
 
 static void FN(matmul)(void *z_, ptrdiff_t z_stride, const void *a_, ptrdiff_t a_stride,
                        const void *b_, ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n,
-                       ptrdiff_t k, ptrdiff_t o)
+                       ptrdiff_t k, ptrdiff_t o, int more)
 {
     T *z = z_;
     const T *a = a_, *b = b_;
@@ -188,7 +188,7 @@ static void FN(matmul)(void *z_, ptrdiff_t z_stride, const void *a_, ptrdiff_t a
         for (ptrdiff_t t = 0; t < tiles; t++) {
             ptrdiff_t height = (n - r + tiles - t - 1) / (tiles - t);
             FN(matmul_tiles)[width][height](z_panel + r * CBP_STRIP, z_stride, a + r * CBP_STRIP,
-                                            a_stride, b_panel, b_row, b_stride, k);
+                                            a_stride, b_panel, b_row, b_stride, k, more);
             r += height;
         }
     }

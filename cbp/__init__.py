@@ -1,0 +1,41 @@
+"""cbp: compiled back-propagation. Trains and runs fully connected networks on CPUs.
+
+>>> import cbp
+>>> net = cbp.Network([2, 8, 1], "tanh", "sigmoid", seed=1)
+>>> trainer = cbp.Trainer(net, optimizer=cbp.Adam(0.05), seed=1)
+>>> history = trainer.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=200)
+>>> net.predict([[1, 0]]).round()
+array([[1.]], dtype=float32)
+"""
+
+from ._load import show_config  # first: it loads the runtime
+from . import initializers, metrics, reference  # isort: skip
+from .exceptions import DivergenceError
+from .history import History
+from .layers import Dense
+from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, one_hot
+from .network import Forward, Gradient, Network
+from .optimizers import SGD, Adam
+from .trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "BinaryCrossEntropy",
+    "CategoricalCrossEntropy",
+    "Dense",
+    "DivergenceError",
+    "Forward",
+    "Gradient",
+    "History",
+    "Network",
+    "SquaredError",
+    "Trainer",
+    "initializers",
+    "metrics",
+    "one_hot",
+    "reference",
+    "show_config",
+]

@@ -1,0 +1,38 @@
+from collections.abc import Sequence
+from typing import Any
+
+from numpy import float64, int64
+from numpy.typing import NDArray
+from typing_extensions import Self, disjoint_base
+
+ACTIVATIONS: dict[str, int]
+LOSSES: dict[str, int]
+
+@disjoint_base
+class Core:
+    n_parameters: int
+    itemsize: int
+    def __new__(
+        cls,
+        theta: NDArray[Any],
+        sizes: Sequence[int],
+        activations: Sequence[int],
+        bias: Sequence[bool],
+    ) -> Self: ...
+    def predict(self, X: NDArray[Any], out: NDArray[Any], n_threads: int) -> int: ...
+    def forward(
+        self, X: NDArray[Any], Z: list[NDArray[Any]], A: list[NDArray[Any]], n_threads: int
+    ) -> int: ...
+    def gradient(
+        self,
+        X: NDArray[Any],
+        target: NDArray[Any] | None,
+        labels: NDArray[int64] | None,
+        weight: NDArray[float64] | None,
+        loss: int,
+        reduction: int,
+        l2: float,
+        grad: NDArray[Any] | None,
+        deltas: list[NDArray[Any]] | None,
+        n_threads: int,
+    ) -> tuple[float, int]: ...

@@ -1,0 +1,62 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy import float64, int64, intp
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from ._backprop import Core
+
+OPTIMIZERS: dict[str, int]
+N_STATES: dict[int, int]
+
+class Diverged(ArithmeticError):
+    loss: float
+    epoch: int
+    batch: int
+    def __init__(self, loss: float, epoch: int, batch: int) -> None: ...
+
+@disjoint_base
+class Loop:
+    learning_rate: float
+    def __init__(
+        self,
+        core: Core,
+        *,
+        loss: int,
+        reduction: int,
+        optimizer: int,
+        hyper: Mapping[str, float],
+        l2: float,
+        states: Sequence[NDArray[Any]],
+        trainable: Sequence[tuple[bool, bool]],
+        mask: NDArray[Any] | None,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+    ) -> None: ...
+    def bind(
+        self,
+        X: NDArray[Any],
+        target: NDArray[Any] | None,
+        labels: NDArray[int64] | None,
+        weight: NDArray[float64] | None,
+    ) -> None: ...
+    def run(
+        self,
+        losses: NDArray[float64],
+        seconds: float,
+        n_threads: int,
+        order: NDArray[intp] | None = None,
+    ) -> int: ...
+    def rewind(self) -> None: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def threads_used(self) -> int: ...
+    def state(self) -> dict[str, Any]: ...
+    def set_state(self, state: Mapping[str, Any]) -> None: ...

@@ -1,0 +1,64 @@
+"""History: what a training run told, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+__all__ = ["History"]
+
+
+class History(Mapping[str, list[float]]):
+    """The numbers of a training run: ``history["loss"][e]`` belongs to epoch e.
+
+    Attributes
+    ----------
+    epochs : int
+        Completed epochs; every list has that length.
+    seconds : float
+        Wall-clock time.
+
+    Notes
+    -----
+    "loss" is the weighted mean of the batches' losses, each taken before its update, without the
+    penalty of `l2`. With validation data "val_loss" and "val_<metric>" stand beside it, without
+    them "<metric>" of the training data; both are taken at the end of an epoch. Where a number was
+    not asked for in an epoch, its list holds NaN.
+    """
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.seconds = 0.0
+        self._columns: dict[str, list[float]] = {"loss": []}
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        last = "".join(f", {name} {column[-1]:.4g}" for name, column in self.items() if column)
+        return f"History({self.epochs} epochs, {self.seconds:.3g} s{last})"
+
+    def append(self, values: Mapping[str, float]) -> None:
+        """Add one epoch."""
+        for name in values:
+            self._columns.setdefault(name, [math.nan] * self.epochs)
+        for name, column in self._columns.items():
+            column.append(float(values.get(name, math.nan)))
+        self.epochs += 1
+
+    def amend(self, values: Mapping[str, float]) -> None:
+        """Add numbers to the last epoch."""
+        for name, value in values.items():
+            self._columns.setdefault(name, [math.nan] * self.epochs)[-1] = float(value)
+
+    def extend(self, other: History) -> None:
+        """Add the epochs and the time of another history."""
+        for epoch in range(other.epochs):
+            self.append({name: column[epoch] for name, column in other.items()})
+        self.seconds += other.seconds

@@ -1,0 +1,660 @@
+"""Network: layers, their parameters, and everything that is computed without changing them.
+
+What lives here: the parameter vector and its views, prediction, forward and backward
+propagation. What must not: training. Invariant: theta = W1 | b1 | W2 | b2 | ..., W (n_inputs,
+n_outputs) row-major, is one C-contiguous array that the compiled core keeps a pointer to; it is
+never replaced while the network lives.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _check, _runtime, initializers, losses
+from ._backprop import ACTIVATIONS, Core
+from ._backprop import LOSSES as LOSS_CODES
+from .layers import MOST_UNITS, Dense
+
+__all__ = ["Forward", "Gradient", "Network", "Views"]
+
+Array = NDArray[Any]  # float32 or float64, as the network
+
+MOST_LAYERS = 1000
+REDUCTIONS = {"mean": 0, "sum": 1}  # the core's codes
+
+
+class Forward(NamedTuple):
+    """What forward propagation computes: z of layers 1 ... L, and a of layers 0 ... L.
+
+    Attributes
+    ----------
+    z : list of ndarray, each (n_samples, n_outputs of its layer)
+        Pre-activations.
+    a : list of ndarray
+        ``a[0]`` is X, ``a[l]`` the output of layer l; ``a[-1]`` is bit-equal to `predict`.
+    """
+
+    z: list[Array]
+    a: list[Array]
+
+
+class Gradient(NamedTuple):
+    """The loss and its derivatives, one entry a layer.
+
+    Attributes
+    ----------
+    loss : float
+        Without the penalty of `l2`.
+    deltas : list of ndarray, each (n_samples, n_outputs of its layer)
+        ∂loss/∂z, the 1/n of the mean included.
+    weights : list of ndarray, each (n_inputs, n_outputs) of its layer
+        ∂(loss + ½ l2 Σ W²)/∂W.
+    biases : list of ndarray (n_outputs,) or None
+        ∂loss/∂b; None where a layer has no biases.
+    """
+
+    loss: float
+    deltas: list[Array]
+    weights: list[Array]
+    biases: list[Array | None]
+
+
+class Views(Sequence[Any]):
+    """The weights (or biases) of all layers: a list of writable views; assigning copies into them.
+
+    Examples
+    --------
+    >>> import cbp
+    >>> net = cbp.Network([2, 1])
+    >>> net.weights[0] = [[0.5], [0.25]]
+    >>> net.parameters
+    array([0.5 , 0.25, 0.  ], dtype=float32)
+    """
+
+    def __init__(self, name: str, views: list[Array | None]) -> None:
+        self._name = name
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._views)
+
+    def __getitem__(self, layer: Any) -> Any:
+        return self._views[layer]
+
+    def __setitem__(self, layer: int, values: ArrayLike) -> None:
+        view, name = self._views[layer], f"{self._name}[{layer}]"
+        if view is None:
+            raise ValueError(f"`{name}` cannot be set: the layer has no biases.")
+        source = _check.numeric(values, name)
+        if source.shape != view.shape:
+            raise ValueError(f"`{name}` must have shape {view.shape}, got {source.shape}.")
+        view[...] = _check.converted(source, name, view.dtype)
+
+    def __repr__(self) -> str:
+        return repr(self._views)
+
+
+class Network:
+    """A fully connected feed-forward network.
+
+    Parameters
+    ----------
+    sizes : list of int and Dense
+        Inputs, then units of every layer, the output last: ``[784, 128, 10]``. Any entry but the
+        first may be a `cbp.Dense`, which has its own say in what follows. ``[4, 1]`` has no
+        hidden layer.
+    activation : str or list of str
+        Of the hidden layers: "identity", "sigmoid", "tanh" or "relu". A list names every layer's,
+        the output's included.
+    output_activation : str
+        Of the last layer; "softmax" may stand here as well.
+    bias : bool
+        Whether the layers have biases.
+    init : str, Normal or Uniform
+        How weights start; biases start at zero. "glorot_uniform", "glorot_normal", "he_uniform",
+        "he_normal", "lecun_uniform", "lecun_normal", "uniform" (±0.05), "normal" (standard
+        deviation 0.05), "zeros", or an object of `cbp.initializers`. "auto": he_normal for relu
+        layers, glorot_uniform for the others.
+    dtype : {"float32", "float64"}
+        Of parameters, results and arithmetic.
+    seed : int, optional
+        Governs the initial weights; 0 ... 2⁶⁴ - 1. Drawn from the operating system by default,
+        and readable as `seed`.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+    activations : tuple of str
+        One for each layer.
+    weights : Views
+        ``weights[l]`` is the writable view (n_inputs, n_outputs) of layer l, counted from 0.
+        ``weights[l] = A`` copies A into it.
+    biases : Views
+        ``biases[l]`` likewise (n_outputs,), or None without biases.
+    parameters : ndarray, (n_parameters,)
+        W1 | b1 | W2 | b2 ..., the writable vector that the views belong to.
+    n_parameters : int
+    dtype : numpy.dtype
+    seed : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind, not in its range, or not a known name.
+    MemoryError
+        The parameters do not fit into memory.
+
+    Notes
+    -----
+    Every method takes X as (n_samples, n_inputs), or as (n_inputs,) for one row, in this way:
+
+    =====================================  ========================================================
+    bool, integers, float16 to longdouble  converted to `dtype`; any byte order
+    list, memmap, matrix, DataFrame, ...   whatever `numpy.asarray` makes an array of numbers of
+    strided, transposed, read-only, ...    any layout; not copied if it is a C-ordered `dtype`
+    object                                 converted if it holds Python numbers alone
+    masked                                 taken if nothing is masked
+    NaN, infinity, values beyond `dtype`   ValueError that names the first
+    complex, text, dates, records, sparse  TypeError
+    0-d, 3-d, another number of columns    ValueError
+    no rows                                `predict` and `forward` return no rows; else ValueError
+    =====================================  ========================================================
+
+    No argument is ever modified, and every result but the views is a fresh array. Results do not
+    depend on the number of threads, and a row's not on the rows beside it. Several threads may
+    use one network at once as long as none trains it.
+
+    References
+    ----------
+    Rumelhart, Hinton & Williams, Learning representations by back-propagating errors, Nature 323
+    (1986) 533-536.
+
+    Examples
+    --------
+    >>> import cbp
+    >>> net = cbp.Network([4, 3, 2], activation="tanh", seed=1)
+    >>> net.predict([[0, 1, 2, 3]]).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int | Dense],
+        activation: str | Sequence[str] = "relu",
+        output_activation: str = "identity",
+        *,
+        bias: bool = True,
+        init: str | initializers.Normal | initializers.Uniform = "auto",
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+    ) -> None:
+        n_inputs, layers = _layers(sizes, activation, output_activation, bias, init)
+        self._build(n_inputs, layers, _check.float_type(dtype), _check.seed(seed))
+        for index, layer in enumerate(layers):
+            assert layer.init is not None and layer.activation is not None
+            self.weights[index][...] = initializers.initial_weights(
+                layer.init, layer.activation, *self.weights[index].shape, self.seed, index
+            )
+
+    def _build(
+        self, n_inputs: int, layers: tuple[Dense, ...], dtype: np.dtype[Any], seed: int
+    ) -> None:
+        """Allocate the parameters, all zero, and make the core that works on them."""
+        self._n_inputs = n_inputs
+        self._layers = layers
+        self._dtype = dtype
+        self._seed = seed
+        sizes = self.sizes
+        self._n_weights = sum(i * o for i, o in zip(sizes, sizes[1:]))
+        n_parameters = self._n_weights + sum(lay.n_outputs for lay in layers if lay.bias)
+        self._theta = parameter_like(n_parameters, dtype)
+        weights, biases = _split(self._theta, sizes, layers)
+        self._weights = Views("weights", list(weights))
+        self._biases = Views("biases", biases)
+        self._core = Core(
+            self._theta,
+            list(sizes),
+            [ACTIVATIONS[name] for name in self.activations],
+            [bool(layer.bias) for layer in layers],
+        )
+
+    # ---- what it is ---------------------------------------------------------------------------
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Inputs, then units of every layer."""
+        return (self._n_inputs, *(layer.n_outputs for layer in self._layers))
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of every layer."""
+        return tuple(layer.activation or "" for layer in self._layers)
+
+    @property
+    def weights(self) -> Views:
+        """Writable views (n_inputs, n_outputs), one a layer."""
+        return self._weights
+
+    @property
+    def biases(self) -> Views:
+        """Writable views (n_outputs,), one a layer; None without biases."""
+        return self._biases
+
+    @property
+    def parameters(self) -> Array:
+        """The writable vector W1 | b1 | W2 | b2 ..."""
+        return self._theta
+
+    @property
+    def n_parameters(self) -> int:
+        """How many weights and biases there are."""
+        return len(self._theta)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """What the initial weights were drawn from."""
+        return self._seed
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({list(self.sizes)}, activations={list(self.activations)}, "
+            f"dtype={self._dtype.name!r}, seed={self._seed})"
+        )
+
+    def summary(self) -> str:
+        """Return a table of the layers.
+
+        Examples
+        --------
+        >>> import cbp
+        >>> print(cbp.Network([784, 30, 10], "sigmoid").summary())
+        layer  inputs  outputs  activation  parameters  trainable
+        1         784       30  sigmoid         23,550  yes
+        2          30       10  identity           310  yes
+        23,860 parameters, float32, 95,440 bytes
+        """
+        lines = ["layer  inputs  outputs  activation  parameters  trainable"]
+        words = {True: "yes", False: "no", "weights": "weights", "biases": "biases"}
+        for index, layer in enumerate(self._layers):
+            n_inputs = self.sizes[index]
+            n_parameters = (n_inputs + bool(layer.bias)) * layer.n_outputs
+            lines.append(
+                f"{index + 1:<5}  {n_inputs:>6}  {layer.n_outputs:>7}  {layer.activation:<10}  "
+                f"{n_parameters:>10,}  {words[layer.trainable]}"
+            )
+        lines.append(
+            f"{self.n_parameters:,} parameters, {self._dtype.name}, {self._theta.nbytes:,} bytes"
+        )
+        return "\n".join(lines)
+
+    # ---- copies -------------------------------------------------------------------------------
+
+    def copy(self) -> Network:
+        """Return an independent network with the same layers and parameters."""
+        twin = Network.__new__(type(self))
+        twin._build(self._n_inputs, self._layers, self._dtype, self._seed)
+        twin._theta[...] = self._theta
+        return twin
+
+    def __copy__(self) -> Network:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "n_inputs": self._n_inputs,
+            "layers": self._layers,
+            "dtype": self._dtype.name,
+            "seed": self._seed,
+            "parameters": self._theta.copy(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._build(state["n_inputs"], state["layers"], np.dtype(state["dtype"]), state["seed"])
+        self._theta[...] = state["parameters"]
+
+    # ---- forward ------------------------------------------------------------------------------
+
+    def predict(
+        self, X: ArrayLike, out: Array | None = None, *, n_threads: int | str | None = None
+    ) -> Array:
+        """Return the outputs for X, after the output activation.
+
+        Parameters
+        ----------
+        X : array_like, (n_samples, n_inputs) or (n_inputs,)
+            Copied only if it is not a C-ordered array of the network's dtype.
+        out : ndarray, (n_samples, n_outputs), optional
+            Where to write the outputs: C-ordered, of the network's dtype, apart from X.
+        n_threads : int, optional
+            As many threads as the work pays for by default.
+
+        Returns
+        -------
+        ndarray, (n_samples, n_outputs)
+            A fresh array, or `out`. One row in gives one row out, (1, n_outputs).
+
+        Raises
+        ------
+        TypeError, ValueError
+            X is not finite numbers with n_inputs columns (see the class), or `out` does not fit.
+        RuntimeError
+            The network is being trained by another thread.
+        """
+        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True)
+        shape = (len(X), self._layers[-1].n_outputs)
+        if out is None:
+            out = np.empty(shape, self._dtype)
+        else:
+            _check_out(out, shape, self._dtype, X)
+        self._core.predict(X, out, self._threads(n_threads, 2e-6 * len(X)))
+        return out
+
+    def __call__(self, X: ArrayLike) -> Array:
+        """Return the outputs for X: see `predict`."""
+        return self.predict(X)
+
+    def forward(self, X: ArrayLike, *, n_threads: int | str | None = None) -> Forward:
+        """Return every layer's pre-activation z and activation a.
+
+        Parameters
+        ----------
+        X : array_like, (n_samples, n_inputs) or (n_inputs,)
+        n_threads : int, optional
+            As many threads as the work pays for by default.
+
+        Returns
+        -------
+        Forward
+            Fresh arrays; ``a[0]`` is a copy of X, ``a[-1]`` is bit-equal to `predict`.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in `predict`.
+
+        Examples
+        --------
+        >>> import cbp
+        >>> net = cbp.Network([2, 3, 1])
+        >>> [z.shape for z in net.forward([[1.0, 2.0]]).z]
+        [(1, 3), (1, 1)]
+        """
+        X = np.array(_check.rows(X, self._n_inputs, self._dtype, one_row=True))
+        z, a = self._like_outputs(len(X)), self._like_outputs(len(X))
+        self._core.forward(X, z, a, self._threads(n_threads, 2e-6 * len(X)))
+        return Forward(z, [X, *a])
+
+    # ---- backward -----------------------------------------------------------------------------
+
+    def gradient(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        loss: str | losses.Loss = "auto",
+        *,
+        sample_weight: ArrayLike | None = None,
+        l2: float = 0.0,
+        n_threads: int | str | None = None,
+    ) -> Gradient:
+        """Return the loss and its derivative with respect to every z, weight and bias.
+
+        Parameters
+        ----------
+        X : array_like, (n_samples, n_inputs) or (n_inputs,)
+        Y : array_like
+            Targets (n_samples, n_outputs), or (n_samples,) for one output; integer labels
+            (n_samples,) for a softmax output.
+        loss : str or loss object
+            "squared_error" (any output but softmax), "binary_cross_entropy" (sigmoid),
+            "categorical_cross_entropy" (softmax), or an object such as
+            ``cbp.SquaredError(reduction="sum")``. "auto": the cross-entropy of a softmax or
+            sigmoid output, else squared error.
+        sample_weight : array_like, (n_samples,), optional
+            How much each row counts, at least 0; 1 by default.
+        l2 : float
+            Adds l2 W to the gradient of the weights (not of the biases).
+        n_threads : int, optional
+            As many threads as the work pays for by default.
+
+        Returns
+        -------
+        Gradient
+            Fresh arrays. Frozen layers have their gradients too.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X, Y or `sample_weight` is not finite numbers of the right shape and range, or the
+            loss does not go with the output activation.
+        RuntimeError
+            The network is being trained by another thread.
+
+        References
+        ----------
+        Rumelhart, Hinton & Williams, Nature 323 (1986), eqs. 3 to 7.
+
+        Examples
+        --------
+        >>> import cbp
+        >>> net = cbp.Network([1, 1], dtype="float64")
+        >>> net.weights[0] = [[2.0]]
+        >>> net.gradient([[3.0]], [5.0]).weights
+        [array([[3.]])]
+        """
+        flat = parameter_like(self.n_parameters, self._dtype)
+        value, deltas = self._differentiate(X, Y, loss, sample_weight, l2, n_threads, flat, True)
+        return Gradient(value, deltas, *_split(flat, self.sizes, self._layers))
+
+    def loss_and_gradient(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        loss: str | losses.Loss = "auto",
+        *,
+        sample_weight: ArrayLike | None = None,
+        l2: float = 0.0,
+        n_threads: int | str | None = None,
+    ) -> tuple[float, Array]:
+        """Return the objective and its gradient as one vector, for SciPy and the like.
+
+        Parameters
+        ----------
+        X, Y, loss, sample_weight, l2, n_threads
+            As in `gradient`.
+
+        Returns
+        -------
+        objective : float
+            The loss, plus the penalty ½ l2 Σ W² whose gradient is in the vector.
+        gradient : ndarray, (n_parameters,)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As in `gradient`.
+        """
+        flat = parameter_like(self.n_parameters, self._dtype)
+        value, _ = self._differentiate(X, Y, loss, sample_weight, l2, n_threads, flat, False)
+        if l2:
+            value += 0.5 * l2 * sum(_runtime.square_sum(W.ravel()) for W in self._weights)
+        return value, flat
+
+    def _differentiate(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        loss: str | losses.Loss,
+        sample_weight: ArrayLike | None,
+        l2: float,
+        n_threads: int | str | None,
+        flat: Array,
+        wants_deltas: bool,
+    ) -> tuple[float, list[Array]]:
+        """Fill `flat` with the gradient; return the loss and the deltas, if wanted."""
+        loss = losses.checked(loss, self.activations[-1])
+        l2 = _check.number(l2, "l2", least=0.0)
+        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, least=1)
+        values, labels = loss.targets(Y, len(X), self._layers[-1].n_outputs, self._dtype)
+        weight = None if sample_weight is None else _check.row_weights(sample_weight, len(X))
+        deltas = self._like_outputs(len(X)) if wants_deltas else []
+        value, _ = self._core.gradient(
+            X,
+            values,
+            labels,
+            weight,
+            LOSS_CODES[loss.name],
+            REDUCTIONS[loss.reduction],
+            l2,
+            flat,
+            deltas if wants_deltas else None,
+            self._threads(n_threads, 6e-6 * len(X)),
+        )
+        return value, deltas
+
+    # ---- small helpers ------------------------------------------------------------------------
+
+    def _threads(self, n_threads: int | str | None, mflop_per_weight: float) -> int:
+        """Return how many threads a call uses."""
+        asked = _check.threads(n_threads)
+        return _runtime.threads_for(mflop_per_weight * self._n_weights) if asked is None else asked
+
+    def _like_outputs(self, n_rows: int) -> list[Array]:
+        """Return an array (n_rows, n_outputs) for every layer."""
+        return [np.empty((n_rows, layer.n_outputs), self._dtype) for layer in self._layers]
+
+
+def parameter_like(n: int, dtype: np.dtype[Any]) -> Array:
+    """Return n zeros that begin on a cache line and have 16 readable zeros behind them."""
+    spare = 64 // dtype.itemsize
+    whole = np.zeros(n + 16 + spare, dtype)
+    first = -whole.ctypes.data % 64 // dtype.itemsize
+    return whole[first : first + n]
+
+
+def _split(
+    flat: Array, sizes: Sequence[int], layers: Iterable[Dense]
+) -> tuple[list[Array], list[Array | None]]:
+    """Return the views of a vector like the parameters: weights and biases of every layer."""
+    weights: list[Array] = []
+    biases: list[Array | None] = []
+    at = 0
+    for i, o, layer in zip(sizes, sizes[1:], layers):
+        weights.append(flat[at : at + i * o].reshape(i, o))
+        at += i * o
+        biases.append(flat[at : at + o] if layer.bias else None)
+        at += o if layer.bias else 0
+    return weights, biases
+
+
+def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], X: Array) -> None:
+    """Refuse an `out` that the core could not write to."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"`out` must be an array, got {type(out).__name__}.")
+    if out.shape != shape:
+        raise ValueError(f"`out` must have shape {shape}, got {out.shape}.")
+    if out.dtype != dtype:
+        raise ValueError(f"`out` must have the network's dtype {dtype.name}, got {out.dtype}.")
+    if not out.flags.carray:
+        raise ValueError("`out` must be C-contiguous, aligned and writable: use `np.empty`.")
+    if np.may_share_memory(out, X):
+        raise ValueError("`out` must not share memory with `X`.")
+
+
+def _layers(
+    sizes: Any, activation: Any, output_activation: Any, bias: Any, init: Any
+) -> tuple[int, tuple[Dense, ...]]:
+    """Return the number of inputs, and the layers with nothing left open."""
+    if not isinstance(sizes, (list, tuple, np.ndarray)):
+        raise TypeError(f"`sizes` must be a list of integers, got {type(sizes).__name__}.")
+    n_layers = len(sizes) - 1
+    if n_layers < 1:
+        raise ValueError(
+            "`sizes` must name the inputs and at least one layer, as in [784, 10], "
+            f"got {_check.count(len(sizes), 'entry').replace('entrys', 'entries')}."
+        )
+    if n_layers > MOST_LAYERS:
+        raise ValueError(f"`sizes` must have at most {MOST_LAYERS} layers, got {n_layers}.")
+    if isinstance(sizes[0], Dense):
+        raise TypeError("`sizes[0]` must be an integer, the number of inputs, got a Dense.")
+    n_inputs = _check.integer(sizes[0], "sizes[0]", 1, MOST_UNITS)
+    bias, init = _check.flag(bias, "bias"), initializers.checked(init)
+    names = _activation_names(activation, output_activation, n_layers)
+    layers: list[Dense] = []
+    for index, (entry, name) in enumerate(zip(sizes[1:], names)):
+        if not isinstance(entry, Dense):
+            entry = Dense(_check.integer(entry, f"sizes[{index + 1}]", 1, MOST_UNITS))
+        layer = Dense(
+            int(entry.n_outputs),
+            entry.activation or name,
+            bias=bias if entry.bias is None else bool(entry.bias),
+            init=init if entry.init is None else entry.init,
+            trainable=entry.trainable,
+        )
+        if layer.activation == "softmax" and index < n_layers - 1:
+            raise ValueError(
+                f"`activation` of layer {index + 1} must not be softmax, which is for the "
+                "output: set `output_activation='softmax'`."
+            )
+        if layer.trainable == "biases" and not layer.bias:
+            raise ValueError(
+                f"`trainable` of layer {index + 1} must not be 'biases': the layer has none."
+            )
+        layers.append(layer)
+    _check_memory(n_inputs, layers)
+    return n_inputs, tuple(layers)
+
+
+def _activation_names(activation: Any, output_activation: Any, n_layers: int) -> list[str]:
+    """Return a name for each layer."""
+    output = _check.choice(output_activation, "output_activation", ACTIVATIONS)
+    if not isinstance(activation, (list, tuple)):
+        return [_check.choice(activation, "activation", ACTIVATIONS)] * (n_layers - 1) + [output]
+    names = [
+        _check.choice(name, f"activation[{index}]", ACTIVATIONS)
+        for index, name in enumerate(activation)
+    ]
+    if len(names) != n_layers:
+        raise ValueError(
+            f"`activation` must name {_check.count(n_layers, 'layer')}, the output included, "
+            f"got {len(names)}."
+        )
+    if output not in ("identity", names[-1]):
+        raise ValueError(
+            f"`activation` ends with {names[-1]!r} but `output_activation` is {output!r}: "
+            "give one of them."
+        )
+    return names
+
+
+def _check_memory(n_inputs: int, layers: Iterable[Dense]) -> None:
+    """Refuse a network larger than the machine's memory before anything is allocated."""
+    total, i = 0, n_inputs
+    for layer in layers:
+        total += (i + 1) * layer.n_outputs
+        i = layer.n_outputs
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    if 4 * total > memory:
+        raise MemoryError(
+            f"The network's {total:,} parameters need more than the {memory / 1e9:.0f} GB of this "
+            "machine: make its layers smaller."
+        )
