@@ -39,3 +39,13 @@ __all__ = [
     "reference",
     "show_config",
 ]
+
+_ROOMS = frozenset({"datasets"})  # opened by their first use, so that `import cbp` stays light
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -124,9 +124,7 @@ def _compare(net: cbp.Network, digits: Digits) -> None:
     print(f"  (the outputs are probabilities; the gradient's largest element is {largest:.1e})")
 
 
-def pictures(
-    X: NDArray[np.float32], labels: NDArray[np.int64], y: NDArray[np.float32]
-) -> str:
+def pictures(X: NDArray[np.float32], labels: NDArray[np.int64], y: NDArray[np.float32]) -> str:
     """Return the first digits as text, side by side, with what they are and were read as.
 
     Parameters

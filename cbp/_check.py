@@ -25,7 +25,7 @@ def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
     """Return `value` as an int that lies in least ... most."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"`{name}` must be an integer, got {_shown(value)}.")
-    number = operator.index(value)  # type: ignore[call-overload]
+    number = operator.index(value)
     if number < least:
         raise ValueError(f"`{name}` must be at least {least}, got {number}.")
     if most is not None and number > most:
@@ -53,7 +53,8 @@ def number(
         or (least is not None and not result >= least)
         or (below is not None and not result < below)
     ):
-        raise ValueError(f"`{name}` must be a finite number{' ' * bool(words)}{words}, got {value}.")
+        words = " ".join(["a finite number", words]).strip()
+        raise ValueError(f"`{name}` must be {words}, got {value}.")
     return result
 
 

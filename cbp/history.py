@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["History"]
 
@@ -44,21 +44,26 @@ class History(Mapping[str, list[float]]):
         last = "".join(f", {name} {column[-1]:.4g}" for name, column in self.items() if column)
         return f"History({self.epochs} epochs, {self.seconds:.3g} s{last})"
 
-    def append(self, values: Mapping[str, float]) -> None:
-        """Add one epoch."""
-        for name in values:
-            self._columns.setdefault(name, [math.nan] * self.epochs)
-        for name, column in self._columns.items():
-            column.append(float(values.get(name, math.nan)))
-        self.epochs += 1
+    def append_losses(self, losses: Iterable[float]) -> None:
+        """Add epochs of which the loss is known; the other columns hold NaN until `amend`."""
+        self._columns["loss"].extend(map(float, losses))
+        self.epochs = len(self._columns["loss"])
+        for column in self._columns.values():
+            column.extend([math.nan] * (self.epochs - len(column)))
 
     def amend(self, values: Mapping[str, float]) -> None:
         """Add numbers to the last epoch."""
         for name, value in values.items():
-            self._columns.setdefault(name, [math.nan] * self.epochs)[-1] = float(value)
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self.epochs
+            self._columns[name][-1] = float(value)
 
     def extend(self, other: History) -> None:
         """Add the epochs and the time of another history."""
-        for epoch in range(other.epochs):
-            self.append({name: column[epoch] for name, column in other.items()})
+        before = self.epochs
+        self.append_losses(other["loss"])
+        for name, column in other.items():
+            if name not in self._columns:
+                self._columns[name] = [math.nan] * self.epochs
+            self._columns[name][before:] = column
         self.seconds += other.seconds

@@ -8,6 +8,7 @@ double precision and rounded once to the network's type.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,7 @@ class Normal:
 # From (n_inputs, n_outputs) of a layer to its distribution. A uniform distribution of variance s²
 # has the limit s √3. Glorot & Bengio, AISTATS 2010 (eq. 16); He et al., ICCV 2015 (eq. 10);
 # LeCun et al., Efficient BackProp, 1998 (eq. 16).
-INITIALIZERS = {
+INITIALIZERS: dict[str, Callable[[int, int], Uniform | Normal]] = {
     "glorot_uniform": lambda i, o: Uniform(math.sqrt(6.0 / (i + o))),
     "glorot_normal": lambda i, o: Normal(math.sqrt(2.0 / (i + o))),
     "he_uniform": lambda i, o: Uniform(math.sqrt(6.0 / i)),

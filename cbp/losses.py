@@ -176,17 +176,21 @@ class CategoricalCrossEntropy(Loss):
         return Targets(values, None)
 
 
-LOSSES = {loss.name: loss for loss in (SquaredError, BinaryCrossEntropy, CategoricalCrossEntropy)}
-_AUTO = {"softmax": CategoricalCrossEntropy, "sigmoid": BinaryCrossEntropy}
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (SquaredError, BinaryCrossEntropy, CategoricalCrossEntropy)
+}
+_AUTO: dict[str, type[Loss]] = {"softmax": CategoricalCrossEntropy, "sigmoid": BinaryCrossEntropy}
 
 
 def checked(loss: Any, activation: str) -> Loss:
     """Return the loss that `loss` (an object, a name, or "auto") means for this output."""
-    if not isinstance(loss, Loss):
+    if isinstance(loss, Loss):
+        result = loss
+    else:
         name = _check.choice(loss, "loss", ["auto", *LOSSES])
-        loss = _AUTO.get(activation, SquaredError)() if name == "auto" else LOSSES[name]()
-    loss.check_activation(activation)
-    return loss
+        result = _AUTO.get(activation, SquaredError)() if name == "auto" else LOSSES[name]()
+    result.check_activation(activation)
+    return result
 
 
 def one_hot(labels: ArrayLike, n_classes: int | None = None) -> NDArray[np.float32]:

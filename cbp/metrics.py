@@ -114,7 +114,7 @@ def _as_columns(array: NDArray[Any]) -> NDArray[Any]:
 def _mean(values: NDArray[np.float64], sample_weight: ArrayLike | None) -> NDArray[np.float64]:
     """Return the weighted mean over the rows."""
     if sample_weight is None:
-        return np.mean(values, axis=0)
+        return np.asarray(np.mean(values, axis=0))
     weight = _check.row_weights(sample_weight, len(values))
     if not weight.any():
         raise ValueError("`sample_weight` must not be zero for every row.")

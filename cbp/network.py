@@ -200,8 +200,9 @@ class Network:
         self._build(n_inputs, layers, _check.float_type(dtype), _check.seed(seed))
         for index, layer in enumerate(layers):
             assert layer.init is not None and layer.activation is not None
+            n_in, n_out = self.weights[index].shape
             self.weights[index][...] = initializers.initial_weights(
-                layer.init, layer.activation, *self.weights[index].shape, self.seed, index
+                layer.init, layer.activation, n_in, n_out, self.seed, index
             )
 
     def _build(

@@ -104,7 +104,7 @@ class Adam:
         _check.number(self.epsilon, "epsilon", above=0.0)
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, SGD | Adam] = {
     "sgd": SGD(),
     "momentum": SGD(momentum=0.9),
     "nesterov": SGD(momentum=0.9, nesterov=True),

@@ -221,8 +221,7 @@ class Trainer:
                     try:
                         loop.run(told, seconds, n_threads, orders[history.epochs % len(orders)])
                     finally:
-                        for loss in told[: loop.epoch - before]:
-                            history.append({"loss": loss})
+                        history.append_losses(told[: loop.epoch - before])
                     if validation is not None:
                         measured = self._measure(validation, ("loss", *self.metrics))
                         history.amend({f"val_{name}": value for name, value in measured.items()})

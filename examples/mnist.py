@@ -51,6 +51,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=30, metavar="N")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="default: automatic")
     arguments = parser.parse_args()
+    if arguments.seeds < 1 or arguments.epochs < 1:
+        parser.error("--seeds and --epochs must be at least 1")
 
     try:
         mnist = load_mnist(arguments.data)

@@ -1,5 +1,6 @@
 """Trainer: runs, their history, how they end, and how they go on."""
 
+import contextlib
 import io
 import os
 import re
@@ -371,14 +372,18 @@ def test_an_interrupted_epoch_of_other_rows_is_dropped():
 
 
 def test_busy_network():
-    """fit on a network in use is refused, and so is predict while it is trained."""
+    """predict on a network that is being trained is refused, and fit while predict runs."""
     run = trainer()
     rows, targets = np.tile(X, (400, 1)), np.tile(T, (400, 1))
     done = threading.Event()
 
     def work():
-        run.fit(rows, targets, 20)
-        done.set()
+        try:
+            while not run.history.epochs:
+                with contextlib.suppress(RuntimeError):  # the other thread is predicting
+                    run.fit(rows, targets, 20)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=work)
     refused = 0
