@@ -1,6 +1,6 @@
 """Whole-net sweeps over a range of rows, and the compiled view of a network that owns them."""
 from cbp._dense cimport Layer
-from cbp._kernels cimport cbp_kernels, cbp_share, cbp_target
+from cbp._kernels cimport cbp_kernels, cbp_target
 from cbp._runtime cimport Arena, Buffer
 
 
@@ -62,8 +62,8 @@ cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint 
 cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bint training,
                   bint sums, int threads) noexcept nogil
 cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil
-cdef void deal_sweep(const Net *net, const Work *work, cbp_share *shares, int threads,
-                     Py_ssize_t n, Py_ssize_t block, bint backward) noexcept nogil
+cdef Py_ssize_t sweep_tasks(const Net *net, const Work *work, int phase, Py_ssize_t n,
+                            Py_ssize_t block) noexcept nogil
 cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ssize_t block,
                      int phase, Py_ssize_t task, int me, bint backward) noexcept nogil
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
@@ -72,3 +72,4 @@ cdef void tile_transpose(const Net *net, const Work *work, const Tile *tile) noe
 cdef void copy_tile(const Net *net, const Tile *tile, const char *scratch, char *grad, double l2,
                     const char *theta) noexcept nogil
 cdef double batch_loss(const Net *net, const Work *work, const Batch *batch) noexcept nogil
+cdef bint look(double *polled, void **pending) noexcept nogil

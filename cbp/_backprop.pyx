@@ -11,7 +11,7 @@ What must not live here: minibatches, optimisers, random numbers (they are `_tra
 Invariant: which thread takes which block or tile never shows in the bits (docs/numerics.md).
 """
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -35,16 +35,21 @@ from cbp._kernels cimport (
     CBP_SQUARED_ERROR,
     CBP_STRIP,
     CBP_TANH,
-    cbp_barrier,
+    cbp_assemble,
     cbp_clock,
-    cbp_deal,
+    cbp_close,
+    cbp_crew,
+    cbp_finish,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
+    cbp_open,
+    cbp_phase,
     cbp_raise,
     cbp_raised,
     cbp_share,
     cbp_take,
     cbp_team_size,
+    cbp_wait,
 )
 from cbp._runtime cimport POLL_SECONDS, kernels, poll_signals, reraise, team_of
 
@@ -67,6 +72,7 @@ cdef enum:
     BLOCK_BYTES = 192 * 1024  # activations of a block of rows: a part of L2, beside the weights
     PACKED_BYTES = 1536 * 1024  # weights beyond this are packed, for PACKED_ROWS rows or more
     PACKED_ROWS = 48
+    PANEL_ROWS = 2040         # rows of a task over a packed panel
 
 
 # ---- memory of a sweep ------------------------------------------------------------------------
@@ -235,32 +241,33 @@ cdef inline int activation_before_head(const Net *net, const Batch *batch, int l
 
 
 cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil:
-    """Phases of a sweep, with a barrier after each: one, or where the weights are packed gather,
+    """Phases of a sweep, one after the other: a single one, or where the weights are packed gather,
     each layer forward, head, each layer but the first back."""
     if work.pack == NULL:
         return 1
     return net.n_layers + 2 + (net.n_layers - 1 if backward else 0)
 
 
-cdef void deal_sweep(const Net *net, const Work *work, cbp_share *shares, int threads,
-                     Py_ssize_t n, Py_ssize_t block, bint backward) noexcept nogil:
-    """Shares of the tasks of each phase."""
-    cdef int phase, L = net.n_layers
-    cdef Py_ssize_t blocks = (n + block - 1) // block, tasks
-    for phase in range(sweep_phases(net, work, backward)):
-        if phase == 0 or phase == L + 1:
-            tasks = blocks
-        elif phase <= L:
-            tasks = (net.layers[phase - 1].n_out + PANEL - 1) // PANEL
-        else:
-            tasks = (net.layers[2 * L + 1 - phase].n_in + PANEL - 1) // PANEL
-        cbp_deal(shares + phase * threads, threads, tasks)
+cdef inline Py_ssize_t groups(Py_ssize_t n) noexcept nogil:
+    """Into how many groups of rows a panel's work is cut, so that no task takes long."""
+    return (n + PANEL_ROWS - 1) // PANEL_ROWS
+
+
+cdef Py_ssize_t sweep_tasks(const Net *net, const Work *work, int phase, Py_ssize_t n,
+                            Py_ssize_t block) noexcept nogil:
+    """How many tasks a phase of the sweep has."""
+    cdef int L = net.n_layers
+    if work.pack == NULL or phase == 0 or phase == L + 1:
+        return (n + block - 1) // block
+    if phase <= L:
+        return (net.layers[phase - 1].n_out + PANEL - 1) // PANEL * groups(n)
+    return (net.layers[2 * L + 1 - phase].n_in + PANEL - 1) // PANEL * groups(n)
 
 
 cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ssize_t block,
                      int phase, Py_ssize_t task, int me, bint backward) noexcept nogil:
     """One task of a phase, by thread `me`."""
-    cdef Py_ssize_t row = task * block, n = min(block, batch.n - task * block)
+    cdef Py_ssize_t row = task * block, n = min(block, batch.n - task * block), panel
     cdef int l, L = net.n_layers
     cdef char *pack
     if work.pack == NULL:
@@ -274,19 +281,24 @@ cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ss
                 dense_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.w_t[l],
                             work.a[l], net.layers[l - 1].activation, work.stride, row, n)
         return
-    pack = work.pack + me * work.pack_bytes
     if phase == 0:
         sweep_gather(net, work, batch, row, n)
-    elif phase <= L:
-        l = phase - 1
-        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, 0,
-                      batch.n, activation_before_head(net, batch, l), task, pack)
-    elif phase == L + 1:
+        return
+    if phase == L + 1:
         sweep_head(net, work, batch, row, n, backward)
+        return
+    pack = work.pack + me * work.pack_bytes
+    panel = task // groups(batch.n)
+    row = task % groups(batch.n) * PANEL_ROWS
+    n = min(<Py_ssize_t>PANEL_ROWS, batch.n - row)
+    if phase <= L:
+        l = phase - 1
+        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, row,
+                      n, activation_before_head(net, batch, l), panel, pack)
     else:
         l = 2 * L + 1 - phase
         panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.a[l],
-                    net.layers[l - 1].activation, work.stride, 0, batch.n, task, pack)
+                    net.layers[l - 1].activation, work.stride, row, n, panel, pack)
 
 
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
@@ -342,54 +354,63 @@ ctypedef struct ForwardRun:
     Py_ssize_t n, block
     char **z                   # (n, n_out) of each layer, or NULL
     char **a
-    cbp_share *shares
-    int threads, team, abort
+    cbp_crew crew
+    int team, abort
     void *pending
 
 
-cdef void forward_team(ForwardRun *run, int me) noexcept nogil:
+cdef void forward_block(const ForwardRun *run, const Work *work, Py_ssize_t row,
+                        Py_ssize_t n) noexcept nogil:
+    """Rows row .. row + n - 1 of X through the net, in a workspace of their own."""
     cdef const Net *net = run.net
     cdef const cbp_kernels *kernel = net.kernel
-    cdef const Work *work = &run.works[me]
-    cdef Py_ssize_t item = kernel.itemsize, task, row, n, n_out, panel
-    cdef int l
+    cdef Py_ssize_t item = kernel.itemsize, n_in = net.layers[0].n_in, n_out, panel
+    cdef int l, activation
     cdef bint softmax
+    kernel.gather(work.a[0], work.stride, run.x + row * n_in * item, n_in, NULL, n, n_in)
+    for l in range(net.n_layers):
+        n_out, activation = net.layers[l].n_out, net.layers[l].activation
+        if work.pack == NULL:
+            dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l], work.stride,
+                          0, n, activation)
+        else:
+            softmax = activation == CBP_SOFTMAX     # needs the whole row
+            for panel in range((n_out + PANEL - 1) // PANEL):
+                panel_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
+                              work.stride, 0, n, CBP_IDENTITY if softmax else activation, panel,
+                              work.pack)
+            if softmax:
+                kernel.activate(work.a[l + 1], work.stride, NULL, 0, NULL, n, n_out, activation)
+        if run.z != NULL:
+            kernel.scatter(run.z[l] + row * n_out * item, n_out, work.z[l], work.stride, n, n_out)
+        if run.a[l] != NULL:
+            kernel.scatter(run.a[l] + row * n_out * item, n_out, work.a[l + 1], work.stride, n,
+                           n_out)
+
+
+cdef void forward_team(ForwardRun *run, int me) noexcept nogil:
+    cdef Py_ssize_t task
     cdef uint64_t before = cbp_fpenv_enter()
-    cdef double polled = cbp_clock() if run.n > run.block else 0.0
+    cdef bint watch = me == 0 and run.n > run.block
+    cdef double polled = cbp_clock() if watch else 0.0
     while not cbp_raised(&run.abort):
-        task = cbp_take(run.shares, run.threads, me)
+        task = cbp_take(&run.crew, 1, me)
         if task < 0:
             break
-        row = task * run.block
-        n = min(run.block, run.n - row)
-        kernel.gather(work.a[0], work.stride, run.x + row * net.layers[0].n_in * item,
-                      net.layers[0].n_in, NULL, n, net.layers[0].n_in)
-        for l in range(net.n_layers):
-            n_out = net.layers[l].n_out
-            if work.pack == NULL:
-                dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
-                              work.stride, 0, n, net.layers[l].activation)
-            else:
-                softmax = net.layers[l].activation == CBP_SOFTMAX
-                for panel in range((n_out + PANEL - 1) // PANEL):
-                    panel_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
-                                  work.stride, 0, n,
-                                  CBP_IDENTITY if softmax else net.layers[l].activation, panel,
-                                  work.pack)
-                if softmax:
-                    kernel.activate(work.a[l + 1], work.stride, NULL, 0, NULL, n, n_out,
-                                    CBP_SOFTMAX)
-            if run.z != NULL:
-                kernel.scatter(run.z[l] + row * n_out * item, n_out, work.z[l], work.stride, n,
-                               n_out)
-            if run.a[l] != NULL:
-                kernel.scatter(run.a[l] + row * n_out * item, n_out, work.a[l + 1], work.stride, n,
-                               n_out)
-        if me == 0 and run.n > run.block and cbp_clock() - polled > POLL_SECONDS:
-            if poll_signals(&run.pending):
-                cbp_raise(&run.abort, 1)
-            polled = cbp_clock()
+        forward_block(run, &run.works[me], task * run.block,
+                      min(run.block, run.n - task * run.block))
+        if watch and look(&polled, &run.pending):
+            cbp_raise(&run.abort)
     cbp_fpenv_leave(before)
+
+
+cdef bint look(double *polled, void **pending) noexcept nogil:
+    """Runs Python's signal handlers if that was not done for 50 ms; whether one raised."""
+    cdef bint raised = False
+    if cbp_clock() - polled[0] >= POLL_SECONDS:
+        raised = poll_signals(pending)
+        polled[0] = cbp_clock()
+    return raised
 
 
 # One call that takes the gradient over all rows.
@@ -402,48 +423,60 @@ ctypedef struct GradientRun:
     bint backward              # whether deltas are wanted
     char *grad                 # like theta, or NULL
     double l2
-    cbp_share *transposes
-    cbp_share *rows
-    cbp_share *shares
-    int threads, team, abort
+    cbp_crew crew
+    int phase, team, abort     # phase: -1 transposed weights, the sweep's, gradient
     void *pending
+
+
+cdef void next_gradient_phase(GradientRun *run) noexcept nogil:
+    """Opens the next phase that has tasks, or closes."""
+    cdef int sweeps = sweep_phases(run.net, run.work, run.backward)
+    cdef Py_ssize_t tasks = 0
+    while tasks == 0 and run.phase <= sweeps:
+        run.phase += 1
+        if run.phase < 0:
+            tasks = run.n_tiles if run.backward else 0
+        elif run.phase < sweeps:
+            tasks = sweep_tasks(run.net, run.work, run.phase, run.batch.n, run.block)
+        elif run.phase == sweeps:
+            tasks = run.n_tiles if run.grad != NULL else 0
+    if tasks:
+        cbp_open(&run.crew, tasks)
+    else:
+        cbp_close(&run.crew)
 
 
 cdef void gradient_team(GradientRun *run, int me) noexcept nogil:
     cdef const Net *net = run.net
     cdef const Work *work = run.work
-    cdef Py_ssize_t task
     cdef const Tile *tile
     cdef char *scratch = work.scratch + me * work.scratch_bytes
     cdef uint64_t before = cbp_fpenv_enter()
     cdef double polled = cbp_clock()
-    cdef int phase, sweeps = sweep_phases(net, work, run.backward)
-    # Transposed weights, the phases of the sweep, the gradient.
-    for phase in range(-1, sweeps + 1):
-        while not cbp_raised(&run.abort):
-            if phase < 0:
-                task = cbp_take(run.transposes, run.threads, me) if run.backward else -1
-                if task < 0:
-                    break
+    cdef int sweeps = sweep_phases(net, work, run.backward), patience = 0
+    cdef Py_ssize_t task
+    cdef uint32_t phase
+    while not cbp_raised(&run.abort):
+        phase = cbp_phase(&run.crew)
+        if phase == 0:
+            break
+        task = cbp_take(&run.crew, phase, me)
+        if task < 0:
+            cbp_wait(&run.crew, phase, &patience)
+        else:
+            patience = 0
+            if run.phase < 0:
                 tile_transpose(net, work, &run.tiles[task])
-            elif phase < sweeps:
-                task = cbp_take(run.rows + phase * run.threads, run.threads, me)
-                if task < 0:
-                    break
-                sweep_task(net, work, run.batch, run.block, phase, task, me, run.backward)
+            elif run.phase < sweeps:
+                sweep_task(net, work, run.batch, run.block, run.phase, task, me, run.backward)
             else:
-                task = -1 if run.grad == NULL else cbp_take(run.shares, run.threads, me)
-                if task < 0:
-                    break
                 tile = &run.tiles[task]
                 tile_gradient(net, work, tile, run.batch.n, scratch)
                 copy_tile(net, tile, scratch, run.grad, run.l2, net.layers[0].w)
-            if me == 0 and cbp_clock() - polled > POLL_SECONDS:
-                if poll_signals(&run.pending):
-                    cbp_raise(&run.abort, 1)
-                polled = cbp_clock()
-        if run.threads > 1:
-            cbp_barrier()
+            if cbp_finish(&run.crew):
+                next_gradient_phase(run)
+        if me == 0 and look(&polled, &run.pending):
+            cbp_raise(&run.abort)
     cbp_fpenv_leave(before)
 
 
@@ -565,23 +598,23 @@ cdef class Core:
         cdef ForwardRun run
         cdef Arena arena
         cdef Py_ssize_t each, pointers, shares
+        cdef int threads
         cdef char *memory
         cdef list buffers = []
         run.x = x.bind(X, -1, self.net.layers[0].n_in, self.itemsize, False)
         run.n = x.view.shape[0]
         if run.n == 0:
             return 1
-        run.threads = team_of(n_threads)
-        run.block = row_block(&self.net, run.n, run.threads)
-        run.threads = <int>min(<Py_ssize_t>run.threads, (run.n + run.block - 1) // run.block)
+        threads = team_of(n_threads)
+        run.block = row_block(&self.net, run.n, threads)
+        threads = <int>min(<Py_ssize_t>threads, (run.n + run.block - 1) // run.block)
         run.net = &self.net
         run.abort, run.team, run.pending = 0, 1, NULL
         arena = self.idle.pop() if self.idle else Arena()
         each = round_up(work_bytes(&self.net, run.block, False, Z is not None, 1))
-        pointers = round_up(2 * L * sizeof(char *) + run.threads * sizeof(Work))
-        shares = round_up(run.threads * sizeof(cbp_share))
-        memory = arena.reserve(shares + pointers + run.threads * each)
-        run.shares = <cbp_share *>memory
+        pointers = round_up(2 * L * sizeof(char *) + threads * sizeof(Work))
+        shares = round_up(threads * sizeof(cbp_share))
+        memory = arena.reserve(shares + pointers + threads * each)
         run.a = <char **>(memory + shares)
         run.z = run.a + L if Z is not None else NULL
         run.works = <Work *>(run.a + 2 * L)
@@ -601,13 +634,14 @@ cdef class Core:
             held = Buffer()
             run.a[L - 1] = held.bind(out, run.n, self.net.layers[L - 1].n_out, self.itemsize, True)
             buffers.append(held)
-        for t in range(run.threads):
+        for t in range(threads):
             lay_out(&self.net, &run.works[t], memory + shares + pointers + t * each, run.block,
                     False, Z is not None, 1)
-        cbp_deal(run.shares, run.threads, (run.n + run.block - 1) // run.block)
+        cbp_assemble(&run.crew, <cbp_share *>memory, threads)
+        cbp_open(&run.crew, (run.n + run.block - 1) // run.block)
         self.enter(False)
         try:
-            if run.threads == 1:
+            if threads == 1:
                 with nogil:
                     forward_team(&run, 0)
             else:
@@ -638,7 +672,7 @@ cdef class Core:
         grad : flat array like theta (written), or None
         deltas : list of (n, n_l) arrays (written), or None
         """
-        cdef int L = self.net.n_layers, l
+        cdef int L = self.net.n_layers, l, threads
         cdef Buffer x = Buffer(), t = Buffer(), y = Buffer(), g = Buffer(), held
         cdef GradientRun run
         cdef Batch batch
@@ -675,25 +709,21 @@ cdef class Core:
         if grad is not None:
             run.grad = g.bind(grad, self.n_parameters, 0, self.itemsize, True)
         run.backward = grad is not None or deltas is not None
-        run.threads = team_of(n_threads)
-        run.block = row_block(&self.net, n, run.threads)
+        threads = team_of(n_threads)
+        run.block = row_block(&self.net, n, threads)
         run.net, run.work, run.batch = &self.net, &work, &batch
         run.tiles, run.n_tiles, run.l2 = self.tiles, self.n_tiles, l2
         run.abort, run.team, run.pending = 0, 1, NULL
         arena = self.idle.pop() if self.idle else Arena()
-        shares = round_up(run.threads * sizeof(cbp_share))
-        memory = arena.reserve((2 * L + 3) * shares
-                               + work_bytes(&self.net, n, True, False, run.threads))
-        run.transposes = <cbp_share *>memory
-        run.shares = <cbp_share *>(memory + shares)
-        run.rows = <cbp_share *>(memory + 2 * shares)
-        lay_out(&self.net, &work, memory + (2 * L + 3) * shares, n, True, False, run.threads)
-        cbp_deal(run.transposes, run.threads, self.n_tiles)
-        deal_sweep(&self.net, &work, run.rows, run.threads, n, run.block, run.backward)
-        cbp_deal(run.shares, run.threads, self.n_tiles)
+        shares = round_up(threads * sizeof(cbp_share))
+        memory = arena.reserve(shares + work_bytes(&self.net, n, True, False, threads))
+        lay_out(&self.net, &work, memory + shares, n, True, False, threads)
+        cbp_assemble(&run.crew, <cbp_share *>memory, threads)
+        run.phase = -2
+        next_gradient_phase(&run)
         self.enter(False)
         try:
-            if run.threads == 1:
+            if threads == 1:
                 with nogil:
                     gradient_team(&run, 0)
             else:
@@ -724,7 +754,7 @@ cdef class Core:
 
 cdef int run_forward(ForwardRun *run) except -1:
     cdef int me = 0
-    with nogil, parallel(num_threads=run.threads):
+    with nogil, parallel(num_threads=run.crew.threads):
         me = threadid()
         if me == 0:
             run.team = cbp_team_size()
@@ -734,7 +764,7 @@ cdef int run_forward(ForwardRun *run) except -1:
 
 cdef int run_gradient(GradientRun *run) except -1:
     cdef int me = 0
-    with nogil, parallel(num_threads=run.threads):
+    with nogil, parallel(num_threads=run.crew.threads):
         me = threadid()
         if me == 0:
             run.team = cbp_team_size()

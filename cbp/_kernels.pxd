@@ -92,12 +92,19 @@ cdef extern from "_team.h" nogil:
         CBP_OPENMP
     ctypedef struct cbp_share:
         pass
+    ctypedef struct cbp_crew:
+        int threads
     int cbp_max_threads()
     int cbp_team_size()
-    int cbp_in_parallel()
-    void cbp_barrier()
-    void cbp_deal(cbp_share *shares, int threads, Py_ssize_t n)
-    Py_ssize_t cbp_take(cbp_share *shares, int threads, int me)
-    void cbp_raise(int *flag, int value)
+    void cbp_assemble(cbp_crew *crew, cbp_share *shares, int threads)
+    void cbp_open(cbp_crew *crew, Py_ssize_t tasks)
+    void cbp_close(cbp_crew *crew)
+    uint32_t cbp_phase(const cbp_crew *crew)
+    Py_ssize_t cbp_take(cbp_crew *crew, uint32_t phase, int me)
+    int cbp_finish(cbp_crew *crew)
+    void cbp_wait(const cbp_crew *crew, uint32_t phase, int *patience)
+    void cbp_raise(int *flag)
     int cbp_raised(const int *flag)
+    void cbp_set(int *where, int value)
+    int cbp_get(const int *where)
     double cbp_clock()

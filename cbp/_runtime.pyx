@@ -316,4 +316,9 @@ def apply(real[::1] y, const real[::1] x, int activation):
 
 def square_sum(const real[::1] x):
     """Sum of squares of `x` in double, in the order of rule 8."""
-    return kernels(sizeof(real)).square_sum(&x[0], x.shape[0]) if x.shape[0] else 0.0
+    cdef uint64_t before = cbp_fpenv_enter()
+    cdef double total = 0.0
+    if x.shape[0]:
+        total = kernels(sizeof(real)).square_sum(&x[0], x.shape[0])
+    cbp_fpenv_leave(before)
+    return total

@@ -1,10 +1,9 @@
 # cython: freethreading_compatible=False
 """The minibatch loop: shuffle, gather, sweep, update; many steps in one call without the GIL.
 
-A step has two phases and two barriers.  Rows: blocks of rows go forward and back through the net.
-Tiles: each thread takes tiles of the weights, sums their gradient over the whole minibatch and
-applies the optimiser while the tile is in cache.  While the others work on tiles, thread 0 lays
-out the next step.
+A step has two phases.  Rows: blocks of rows go forward and back through the net.  Tiles: the
+gradient of a tile of the weights is summed over the whole minibatch and the optimiser applied
+while the tile is in cache.  Whichever thread finishes a phase opens the next.
 
 What must not live here: what to do about a result (that is the Trainer's); words to the user.
 Invariants: an update is applied whole or not at all; what a run computes depends on the data, the
@@ -12,7 +11,7 @@ order of rows, the seed and the step, never on threads or on where a call ended.
 """
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from cbp._backprop cimport (
@@ -24,10 +23,11 @@ from cbp._backprop cimport (
     batch_loss,
     copy_tile,
     lay_out,
+    look,
     row_block,
-    deal_sweep,
     sweep_phases,
     sweep_task,
+    sweep_tasks,
     tile_gradient,
     tile_transpose,
     work_bytes,
@@ -39,20 +39,26 @@ from cbp._kernels cimport (
     CBP_NESTEROV,
     CBP_SGD,
     CBP_STRIP,
-    cbp_barrier,
+    cbp_assemble,
     cbp_clock,
-    cbp_deal,
+    cbp_close,
+    cbp_crew,
+    cbp_finish,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
+    cbp_get,
     cbp_hyper,
-    cbp_kernels,
+    cbp_open,
+    cbp_phase,
     cbp_raise,
     cbp_raised,
+    cbp_set,
     cbp_share,
     cbp_take,
     cbp_team_size,
+    cbp_wait,
 )
-from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, poll_signals, reraise, shuffle, team_of
+from cbp._runtime cimport Arena, Buffer, reraise, shuffle, team_of
 
 OPTIMIZERS = {"sgd": CBP_SGD, "momentum": CBP_MOMENTUM, "nesterov": CBP_NESTEROV, "adam": CBP_ADAM}
 N_STATES = {CBP_SGD: 0, CBP_MOMENTUM: 1, CBP_NESTEROV: 1, CBP_ADAM: 2}
@@ -71,15 +77,20 @@ class Diverged(ArithmeticError):
         self.loss, self.epoch, self.batch = loss, epoch, batch
 
 
-# One step, laid out by thread 0 while the step before it ends.
+# What a team is doing.
+cdef enum Stage:
+    TRANSPOSE               # the copies of the weights that delta reads, once a call
+    SWEEP
+    TILES                   # gradient and update, tile by tile
+    GRADIENT                # or all of the gradient, and then
+    UPDATE                  # all updates: see LONG_MFLOP
+
+
+# One step.
 ctypedef struct Step:
     Batch batch
     Py_ssize_t block           # rows that go through the net together
     cbp_hyper weights, biases  # the same but for l2
-    cbp_share *rows
-    cbp_share *tiles
-    cbp_share *updates
-    int stop
 
 
 # Where the run stands: everything a checkpoint needs beside the arrays.
@@ -95,13 +106,14 @@ ctypedef struct Train:
     Work work
     const Tile *tiles
     Py_ssize_t n_tiles, n_rows, batch_size
-    Py_ssize_t *orders[2]      # this epoch's and the next one's order of rows
-    const Py_ssize_t *order    # from outside, or NULL
+    Py_ssize_t *shuffled       # where this epoch's order of rows is kept
+    const Py_ssize_t *order    # this epoch's order of rows
     Batch batch                # what all steps share
-    cbp_share *transposes
-    Step steps[2]
+    Step step
     Place place
-    int optimizer, shuffle, threads, team, abort, diverged
+    cbp_crew crew
+    int stage, phase           # of the team; of the sweep
+    int optimizer, shuffle, team, abort, diverged
     double rate, momentum, beta_1, beta_2, epsilon, l2
     uint64_t seed
     char *state_1
@@ -111,66 +123,46 @@ ctypedef struct Train:
     const unsigned char *trainable  # 1: weights, 2: biases of each layer
     double *losses
     Py_ssize_t n_epochs, epochs_done
-    double mflop, until, polled, bad_loss
-    int look_every, looked
+    double until, loss, bad_loss
+    Py_ssize_t look_every      # tasks between two looks at the clock by thread 0
     void *pending
 
 
-cdef const Py_ssize_t *epoch_order(Train *t) noexcept nogil:
-    """The order of the epoch at `place`; a shuffle depends on the seed and the epoch alone."""
-    cdef Py_ssize_t *order
-    if t.order != NULL:
-        return t.order
-    if not t.shuffle:
-        return t.orders[0]
-    order = t.orders[t.place.epoch & 1]
-    shuffle(order, t.n_rows, t.seed, t.place.epoch)
-    return order
-
-
-cdef void lay_out_step(Train *t, Step *step, const Py_ssize_t *order) noexcept nogil:
-    """Fills `step` with the minibatch at `place`."""
+cdef void lay_out_step(Train *t) noexcept nogil:
+    """Makes `step` the minibatch at `place`."""
+    cdef Step *step = &t.step
     cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
     cdef double p1 = t.place.power_1 * t.beta_1, p2 = t.place.power_2 * t.beta_2
     step.batch = t.batch
     step.batch.n = n
-    step.batch.target.index = order + t.place.row
+    step.batch.target.index = t.order + t.place.row
     step.batch.total = <double>n
     if t.batch.weight != NULL:
         step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
-    step.block = row_block(t.net, n, t.threads)
+    step.block = row_block(t.net, n, t.crew.threads)
     step.weights = cbp_hyper(t.rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
     if t.optimizer == CBP_ADAM:
         step.weights.rate = t.rate / (1.0 - p1)
         step.weights.root = 1.0 / sqrt(1.0 - p2)
     step.biases = step.weights
     step.biases.l2 = 0.0
-    deal_sweep(t.net, &t.work, step.rows, t.threads, n, step.block, True)
-    cbp_deal(step.tiles, t.threads, t.n_tiles)
-    if t.grad != NULL:
-        cbp_deal(step.updates, t.threads, t.n_tiles)
-    step.stop = 0
 
 
-cdef void look(Train *t, int *flag) noexcept nogil:
-    """Thread 0 runs Python's signal handlers every 50 ms; one that raises stops the run."""
-    cdef double now = cbp_clock()
-    if now - t.polled >= POLL_SECONDS:
-        if poll_signals(&t.pending):
-            cbp_raise(flag, 1)
-        t.polled = cbp_clock()
+cdef void lay_out_epoch(Train *t) noexcept nogil:
+    """Shuffles for the epoch at `place`: its order depends on the seed and the epoch alone."""
+    if t.shuffled != NULL:
+        shuffle(t.shuffled, t.n_rows, t.seed, t.place.epoch)
 
 
-cdef void advance(Train *t, const Step *step, Step *following, double loss) noexcept nogil:
-    """Moves `place` behind `step`, whose update is certain now, and lays out what follows."""
+cdef bint advance(Train *t, double loss) noexcept nogil:
+    """Moves `place` behind the step and lays out what follows; whether the run goes on."""
     cdef Place *place = &t.place
-    cdef const Py_ssize_t *order = step.batch.target.index - place.row
-    cdef bint stop = False
-    place.loss_sum += loss if t.batch.mean else loss * step.batch.total
-    place.weight_sum += step.batch.total
+    cdef const Batch *batch = &t.step.batch
+    place.loss_sum += loss if batch.mean else loss * batch.total
+    place.weight_sum += batch.total
     place.batch += 1
-    place.row += step.batch.n
-    if step.batch.total > 0.0:
+    place.row += batch.n
+    if batch.total > 0.0:
         place.step += 1
         place.power_1 *= t.beta_1
         place.power_2 *= t.beta_2
@@ -181,16 +173,45 @@ cdef void advance(Train *t, const Step *step, Step *following, double loss) noex
         place.row = place.batch = 0
         place.epoch += 1
         t.epochs_done += 1
-        stop = t.epochs_done == t.n_epochs or (t.until > 0.0 and cbp_clock() >= t.until)
-        if not stop:
-            order = epoch_order(t)
-    if not stop:
-        lay_out_step(t, following, order)
-    following.stop = stop
-    t.looked += 1
-    if t.looked >= t.look_every:
-        t.looked = 0
-        look(t, &following.stop)
+        if t.epochs_done == t.n_epochs or (t.until > 0.0 and cbp_clock() >= t.until):
+            return False
+        lay_out_epoch(t)
+    if cbp_raised(&t.abort):
+        return False
+    lay_out_step(t)
+    return True
+
+
+cdef void next_stage(Train *t) noexcept nogil:
+    """Opens what comes after the phase that has just ended, or closes."""
+    cdef double loss
+    if t.stage == TRANSPOSE or (t.stage == SWEEP
+                                and t.phase + 1 < sweep_phases(t.net, &t.work, True)):
+        t.phase = 0 if t.stage == TRANSPOSE else t.phase + 1
+        cbp_set(&t.stage, SWEEP)
+        cbp_open(&t.crew, sweep_tasks(t.net, &t.work, t.phase, t.step.batch.n, t.step.block))
+        return
+    if t.stage == SWEEP:
+        loss = batch_loss(t.net, &t.work, &t.step.batch)
+        if not isfinite(loss):
+            t.diverged, t.bad_loss = 1, loss
+            cbp_close(&t.crew)
+            return
+        t.loss = loss
+        if t.step.batch.total > 0.0:       # a minibatch without weight updates nothing
+            cbp_set(&t.stage, TILES if t.grad == NULL else GRADIENT)
+            cbp_open(&t.crew, t.n_tiles)
+            return
+    elif t.stage == GRADIENT:
+        cbp_set(&t.stage, UPDATE)
+        cbp_open(&t.crew, t.n_tiles)
+        return
+    if advance(t, t.loss):
+        t.phase = 0
+        cbp_set(&t.stage, SWEEP)
+        cbp_open(&t.crew, sweep_tasks(t.net, &t.work, 0, t.step.batch.n, t.step.block))
+    else:
+        cbp_close(&t.crew)
 
 
 cdef void update_span(const Train *t, char *g, Py_ssize_t at, Py_ssize_t count,
@@ -203,8 +224,8 @@ cdef void update_span(const Train *t, char *g, Py_ssize_t at, Py_ssize_t count,
                         g, t.mask + at if t.mask != NULL else NULL, count, hyper)
 
 
-cdef void update_tile(const Train *t, const Step *step, const Tile *tile, char *g,
-                      Py_ssize_t g_row, char *g_bias) noexcept nogil:
+cdef void update_tile(const Train *t, const Tile *tile, char *g, Py_ssize_t g_row,
+                      char *g_bias) noexcept nogil:
     """Updates a tile of weights from g (rows g_row elements apart), its biases from g_bias, and
     the transposed copy that the next delta reads."""
     cdef const Layer *layer = &t.net.layers[tile.layer]
@@ -212,16 +233,16 @@ cdef void update_tile(const Train *t, const Step *step, const Tile *tile, char *
     cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first)
     if t.trainable[tile.layer] & 1:
         if g_row == layer.n_out and tile.columns == layer.n_out:
-            update_span(t, g, layer.offset + first * layer.n_out, n * layer.n_out, &step.weights)
+            update_span(t, g, layer.offset + first * layer.n_out, n * layer.n_out, &t.step.weights)
         else:
             for r in range(n):
                 update_span(t, g + r * g_row * item,
                             layer.offset + (first + r) * layer.n_out + tile.first, tile.columns,
-                            &step.weights)
+                            &t.step.weights)
         tile_transpose(t.net, &t.work, tile)
     if tile.strip == 0 and layer.b != NULL and t.trainable[tile.layer] & 2:
         update_span(t, g_bias, layer.offset + layer.n_in * layer.n_out + tile.first, tile.columns,
-                    &step.biases)
+                    &t.step.biases)
 
 
 cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
@@ -230,91 +251,73 @@ cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
                 (t.trainable[tile.layer] & 2 and tile.strip == 0))
 
 
-cdef void train_team(Train *t, int me) noexcept nogil:
+cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
+    """One task of the stage, by thread `me`."""
     cdef const Net *net = t.net
-    cdef Py_ssize_t item = net.kernel.itemsize, task, at
-    cdef char *scratch = t.work.scratch + me * t.work.scratch_bytes
-    cdef const Tile *tile
+    cdef const Tile *tile = &t.tiles[task]
     cdef const Layer *layer
-    cdef Step *step
-    cdef double loss
-    cdef int which = 0, phase, sweeps = sweep_phases(net, &t.work, True)
-    cdef bint watch = me == 0 and t.mflop > LOOK_MFLOP
+    cdef Py_ssize_t item = net.kernel.itemsize, at
+    cdef char *scratch = t.work.scratch + me * t.work.scratch_bytes
+    if t.stage == SWEEP:
+        sweep_task(net, &t.work, &t.step.batch, t.step.block, t.phase, task, me, True)
+        return
+    if t.stage == TRANSPOSE:
+        tile_transpose(net, &t.work, tile)
+        return
+    if idle_tile(t, tile):
+        return
+    if t.stage == UPDATE:
+        layer = &net.layers[tile.layer]
+        at = layer.offset + tile.strip * CBP_STRIP * layer.n_out + tile.first
+        update_tile(t, tile, t.grad + at * item, layer.n_out,
+                    t.grad + (layer.offset + layer.n_in * layer.n_out + tile.first) * item)
+        return
+    tile_gradient(net, &t.work, tile, t.step.batch.n, scratch)
+    if t.stage == GRADIENT:
+        copy_tile(net, tile, scratch, t.grad, 0.0, NULL)
+    else:
+        update_tile(t, tile, scratch, tile.columns,
+                    scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
+
+
+cdef void train_team(Train *t, int me) noexcept nogil:
+    cdef Py_ssize_t task, tasks = 0
+    cdef uint32_t phase
+    cdef int patience = 0, stage
     cdef uint64_t before = cbp_fpenv_enter()
+    cdef double polled = cbp_clock()
     while True:
-        task = cbp_take(t.transposes, t.threads, me)
-        if task < 0:
+        phase = cbp_phase(&t.crew)
+        if phase == 0:
             break
-        tile_transpose(net, &t.work, &t.tiles[task])
-    if t.threads > 1:
-        cbp_barrier()
-    while True:
-        step = &t.steps[which]
-        which ^= 1
-        for phase in range(sweeps):
-            while not cbp_raised(&t.abort):
-                task = cbp_take(step.rows + phase * t.threads, t.threads, me)
-                if task < 0:
-                    break
-                sweep_task(net, &t.work, &step.batch, step.block, phase, task, me, True)
-                if watch:
-                    look(t, &t.abort)
-            if t.threads > 1:
-                cbp_barrier()
         if cbp_raised(&t.abort):
-            break
-        loss = batch_loss(net, &t.work, &step.batch)   # each thread for itself: the same bits
-        if not isfinite(loss):
-            if me == 0:
-                t.diverged, t.bad_loss = 1, loss
-            break
-        if t.grad != NULL:
-            while not cbp_raised(&t.abort):
-                task = cbp_take(step.tiles, t.threads, me)
-                if task < 0:
-                    break
-                tile = &t.tiles[task]
-                if not idle_tile(t, tile):
-                    tile_gradient(net, &t.work, tile, step.batch.n, scratch)
-                    copy_tile(net, tile, scratch, t.grad, 0.0, NULL)
-                if watch:
-                    look(t, &t.abort)
-            if t.threads > 1:
-                cbp_barrier()
-            if cbp_raised(&t.abort):
-                break
-        if me == 0:
-            advance(t, step, &t.steps[which], loss)
-        while step.batch.total > 0.0:      # a minibatch without weight updates nothing
-            task = cbp_take(step.tiles if t.grad == NULL else step.updates, t.threads, me)
-            if task < 0:
-                break
-            tile = &t.tiles[task]
-            if idle_tile(t, tile):
-                continue
-            if t.grad == NULL:
-                tile_gradient(net, &t.work, tile, step.batch.n, scratch)
-                update_tile(t, step, tile, scratch, tile.columns,
-                            scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
-            else:
-                layer = &net.layers[tile.layer]
-                at = layer.offset + tile.strip * CBP_STRIP * layer.n_out + tile.first
-                update_tile(t, step, tile, t.grad + at * item, layer.n_out,
-                            t.grad + (layer.offset + layer.n_in * layer.n_out + tile.first) * item)
-        if t.threads > 1:
-            cbp_barrier()
-        if t.steps[which].stop:
-            break
+            stage = cbp_get(&t.stage)
+            if stage != TILES and stage != UPDATE:
+                break             # who opens an update all the same will finish it
+        task = cbp_take(&t.crew, phase, me)
+        if task < 0:
+            cbp_wait(&t.crew, phase, &patience)
+            tasks += t.look_every // 8
+        else:
+            patience = 0
+            train_task(t, task, me)
+            if cbp_finish(&t.crew):
+                next_stage(t)
+            tasks += 1
+        if me == 0 and tasks >= t.look_every:
+            tasks = 0
+            if look(&polled, &t.pending):
+                cbp_raise(&t.abort)
     cbp_fpenv_leave(before)
 
 
 cdef int run_team(Train *t) except -1:
     cdef int me = 0
-    if t.threads == 1:
+    if t.crew.threads == 1:
         with nogil:
             train_team(t, 0)
         return 0
-    with nogil, parallel(num_threads=t.threads):
+    with nogil, parallel(num_threads=t.crew.threads):
         me = threadid()
         if me == 0:
             t.team = cbp_team_size()
@@ -352,10 +355,10 @@ cdef class Loop:
     cdef Arena arena, grad
     cdef Buffer x, target, labels, state_1, state_2, mask
     cdef const double[::1] weight
-    cdef Py_ssize_t[::1] order_0, order_1
+    cdef Py_ssize_t[::1] order
     cdef unsigned char *trainable
     cdef Py_ssize_t n_rows
-    cdef bint bound
+    cdef bint bound, running
 
     def __cinit__(self):
         self.trainable = NULL
@@ -372,7 +375,7 @@ cdef class Loop:
         self.arena, self.grad = Arena(), Arena()
         self.x, self.target, self.labels = Buffer(), Buffer(), Buffer()
         self.state_1, self.state_2, self.mask = Buffer(), Buffer(), Buffer()
-        self.bound = False
+        self.bound = self.running = False
         free(self.trainable)
         self.trainable = <unsigned char *>calloc(L, 1)
         if self.trainable == NULL:
@@ -407,6 +410,7 @@ cdef class Loop:
         cdef Core core = self.core
         cdef Train *t = &self.t
         cdef Py_ssize_t n, n_out = core.net.layers[core.net.n_layers - 1].n_out
+        self._refuse_while_running()
         core.check_loss(t.batch.loss, target, labels)
         self.bound = False
         t.batch.x = self.x.bind(X, -1, core.net.layers[0].n_in, core.itemsize, False)
@@ -427,8 +431,10 @@ cdef class Loop:
                 raise ValueError(f"weight must have {n} elements, got {self.weight.shape[0]}.")
             t.batch.weight = &self.weight[0]
         if n != self.n_rows:
+            if self.n_rows:
+                self._rewind()
             self.n_rows = n
-            self.order_0 = self.order_1 = None
+            self.order = None
         self.bound = True
 
     def run(self, double[::1] losses, double seconds, int n_threads, order=None):
@@ -453,18 +459,34 @@ cdef class Loop:
             What a Python signal handler raised (KeyboardInterrupt).  The parameters are those of
             the last completed update; the next `run` goes on behind it.
         """
-        cdef Core core = self.core
-        cdef Train *t = &self.t
-        cdef const Py_ssize_t[::1] given
-        cdef Py_ssize_t j, shares, weights = 0, rows, phases
-        cdef int l, k
-        cdef char *memory
-        cdef uint64_t before
         if not self.bound:
             raise ValueError("bind must come before run.")
         if losses.shape[0] == 0:
             return 0
-        t.n_rows, t.order = self.n_rows, NULL
+        self.core.enter(True)
+        self.running = True
+        try:
+            self._run(losses, seconds, n_threads, order)
+        finally:
+            self.running = False
+            self.core.leave(True)
+        if self.t.pending != NULL:
+            reraise(self.t.pending)
+        if self.t.diverged:
+            raise Diverged(self.t.bad_loss, self.t.place.epoch, self.t.place.batch)
+        return self.t.epochs_done
+
+    cdef int _run(self, double[::1] losses, double seconds, int n_threads, order) except -1:
+        """What `run` does while nobody else touches the network or this loop."""
+        cdef Core core = self.core
+        cdef Train *t = &self.t
+        cdef const Py_ssize_t[::1] given
+        cdef Py_ssize_t j, shares, weights = 0, rows
+        cdef int l, threads
+        cdef double mflop
+        cdef char *memory
+        cdef uint64_t before
+        t.n_rows, t.shuffled = self.n_rows, NULL
         if order is not None:
             given = order
             t.n_rows = given.shape[0]
@@ -476,61 +498,55 @@ cdef class Loop:
                                      f"got {given[j]}.")
             t.order = &given[0]
         else:
-            if self.order_0 is None:
-                self.order_0 = _indices(self.n_rows)
-                for j in range(self.n_rows):
-                    self.order_0[j] = j
-            if t.shuffle and self.order_1 is None:
-                self.order_1 = _indices(self.n_rows)
-            t.orders[0] = &self.order_0[0]
-            t.orders[1] = &self.order_1[0] if t.shuffle else NULL
+            if self.order is None:
+                self.order = _indices(self.n_rows)
+            t.order = &self.order[0]
+            if t.shuffle:
+                t.shuffled = &self.order[0]
         if t.place.row >= t.n_rows:
-            self.rewind()
+            self._rewind()
         rows = min(t.batch_size, t.n_rows)
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
-        t.mflop = 6e-6 * rows * weights
-        t.look_every = <int>(LOOK_MFLOP / t.mflop) + 1 if t.mflop * 1e5 > LOOK_MFLOP else 100000
+        mflop = 6e-6 * rows * weights
         t.grad = NULL
-        if t.mflop > LONG_MFLOP:
+        if mflop > LONG_MFLOP:
             t.grad = self.grad.reserve(core.n_parameters * core.itemsize)
-        t.threads = team_of(n_threads)
-        shares = (t.threads * sizeof(cbp_share) + 63) // 64 * 64
-        phases = 2 * core.net.n_layers + 1
-        memory = self.arena.reserve((1 + 2 * (phases + 2)) * shares
-                                    + work_bytes(&core.net, rows, True, False, t.threads))
-        t.transposes = <cbp_share *>memory
-        memory += shares
-        for k in range(2):
-            t.steps[k].rows = <cbp_share *>memory
-            t.steps[k].tiles = <cbp_share *>(memory + phases * shares)
-            t.steps[k].updates = <cbp_share *>(memory + (phases + 1) * shares)
-            memory += (phases + 2) * shares
-        lay_out(&core.net, &t.work, memory, rows, True, False, t.threads)
+        threads = team_of(n_threads)
+        shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
+        memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
+        cbp_assemble(&t.crew, <cbp_share *>memory, threads)
+        lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
+        # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
+        t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01) * t.n_tiles, 100000.0) + 1
         t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
-        t.abort = t.diverged = t.looked = 0
+        t.abort = t.diverged = 0
         t.team, t.pending = 1, NULL
-        t.polled = cbp_clock()
-        t.until = t.polled + seconds if seconds > 0.0 else 0.0
-        core.enter(True)
-        try:
-            cbp_deal(t.transposes, t.threads, t.n_tiles)
-            before = cbp_fpenv_enter()
-            lay_out_step(t, &t.steps[0], epoch_order(t))
-            cbp_fpenv_leave(before)
-            run_team(t)
-        finally:
-            core.leave(True)
-        if t.pending != NULL:
-            reraise(t.pending)
-        if t.diverged:
-            raise Diverged(t.bad_loss, t.place.epoch, t.place.batch)
-        return t.epochs_done
+        t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
+        before = cbp_fpenv_enter()
+        lay_out_epoch(t)
+        lay_out_step(t)
+        cbp_fpenv_leave(before)
+        t.stage = TRANSPOSE
+        cbp_open(&t.crew, t.n_tiles)
+        run_team(t)
+        return 0
+
+    cdef int _refuse_while_running(self) except -1:
+        if self.running:
+            raise RuntimeError(
+                "The network is in use: this loop is running. Wait for that call to end."
+            )
+        return 0
+
+    cdef void _rewind(self) noexcept:
+        self.t.place.row = self.t.place.batch = 0
+        self.t.place.loss_sum = self.t.place.weight_sum = 0.0
 
     def rewind(self):
         """Puts the place back to the beginning of the epoch."""
-        self.t.place.row = self.t.place.batch = 0
-        self.t.place.loss_sum = self.t.place.weight_sum = 0.0
+        self._refuse_while_running()
+        self._rewind()
 
     @property
     def learning_rate(self):
@@ -563,6 +579,7 @@ cdef class Loop:
 
     def set_state(self, state):
         """Takes back what `state` returned."""
+        self._refuse_while_running()
         self.t.seed, self.t.rate = state["seed"], state["learning_rate"]
         self.t.place = Place(state["epoch"], state["batch"], state["step"], state["row"],
                              state["power_1"], state["power_2"], state["loss_sum"],
@@ -570,6 +587,7 @@ cdef class Loop:
 
 
 cdef Py_ssize_t[::1] _indices(Py_ssize_t n):
+    """0 .. n - 1."""
     import numpy as np
 
-    return np.empty(n, dtype=np.intp)
+    return np.arange(n, dtype=np.intp)

@@ -32,8 +32,9 @@ def cases():
         dtype = (np.float32, np.float64)[number // 2 % 2]
         options = {
             "dtype": dtype, "n": 90, "batch_size": (8, 32, 90)[number % 3], "epochs": 4,
-            "seed": number, "labels": activation == "softmax" and number % 4 == 1, "weighted": number % 5 == 0,
+            "labels": activation == "softmax" and number % 4 == 1, "weighted": number % 5 == 0,
             "l2": 0.01 * (number % 2), "reduction": "sum" if number % 7 == 6 else "mean",
+            "seed": number,
         }  # fmt: skip
         rate = 0.001 if options["reduction"] == "sum" else 0.01
         options["hyper"] = {**HYPER[optimizer], "learning_rate": rate}
