@@ -17,7 +17,7 @@ SOURCES := setup.py pyproject.toml MANIFEST.in \
 
 # Which tests run under a sanitizer.
 ASAN_TESTS ?= tests
-TSAN_TESTS ?= tests/test_threads.py
+TSAN_TESTS ?= tests/test_processes.py tests/test_training.py tests/test_backprop.py tests/test_determinism.py
 ASAN_SELECT ?= not slow and not exhaustive and not peers and not no_sanitizer
 TSAN_SELECT ?= not slow and not exhaustive and not peers and not no_sanitizer
 
