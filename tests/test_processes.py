@@ -207,6 +207,7 @@ def steps_taken(trainer: cbp.Trainer) -> int:
     return int(trainer._place["step"])
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_ctrl_c_ends_fit_with_the_last_completed_update(n_threads):
     """Within 200 ms; the weights are those of a run that was told to stop after as many updates."""
