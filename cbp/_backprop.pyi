@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy import float64, int64
@@ -36,3 +36,10 @@ class Core:
         deltas: list[NDArray[Any]] | None,
         n_threads: int,
     ) -> tuple[float, int]: ...
+
+@disjoint_base
+class Predictor:
+    def __new__(
+        cls, core: Core, dtype: str, otherwise: Callable[..., NDArray[Any]]
+    ) -> Self: ...
+    def __call__(self, x: Any, out: NDArray[Any] | None = None) -> NDArray[Any]: ...

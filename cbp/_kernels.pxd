@@ -62,6 +62,7 @@ cdef extern from "cbp_kernels.h" nogil:
                           Py_ssize_t n) noexcept nogil
         double (*weight_sum)(const double *weight, const Py_ssize_t *index, Py_ssize_t n) noexcept nogil
         double (*square_sum)(const void *x, Py_ssize_t c) noexcept nogil
+        int (*finite)(const void *x, Py_ssize_t c) noexcept nogil
         void (*apply)(void *y, const void *x, Py_ssize_t c, int activation) noexcept nogil
     ctypedef struct cbp_isa:
         const char *name

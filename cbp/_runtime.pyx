@@ -314,6 +314,25 @@ def apply(real[::1] y, const real[::1] x, int activation):
         cbp_fpenv_leave(before)
 
 
+def all_finite(array):
+    """Whether no element of a C-contiguous float32 or float64 array is infinite or NaN."""
+    cdef Py_buffer view
+    cdef bint finite
+    cdef uint64_t before
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS)
+    try:
+        if view.itemsize != 4 and view.itemsize != 8:
+            raise ValueError(f"array must be float32 or float64, got {view.itemsize} bytes.")
+        kernel = kernels(view.itemsize)
+        with nogil:
+            before = cbp_fpenv_enter()
+            finite = kernel.finite(view.buf, view.len // view.itemsize)
+            cbp_fpenv_leave(before)
+    finally:
+        PyBuffer_Release(&view)
+    return finite
+
+
 def square_sum(const real[::1] x):
     """Sum of squares of `x` in double, in the order of rule 8."""
     cdef uint64_t before = cbp_fpenv_enter()

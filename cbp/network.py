@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _runtime, initializers, losses
-from ._backprop import ACTIVATIONS, Core
+from ._backprop import ACTIVATIONS, Core, Predictor
 from ._backprop import LOSSES as LOSS_CODES
 from .layers import MOST_UNITS, Dense
 
 __all__ = ["Forward", "Gradient", "Network", "Views"]
-
-Array = NDArray[Any]  # float32 or float64, as the network
 
 MOST_LAYERS = 1000
 REDUCTIONS = {"mean": 0, "sum": 1}  # the core's codes
@@ -39,8 +37,8 @@ class Forward(NamedTuple):
         ``a[0]`` is X, ``a[l]`` the output of layer l; ``a[-1]`` is bit-equal to `predict`.
     """
 
-    z: list[Array]
-    a: list[Array]
+    z: list[NDArray[Any]]
+    a: list[NDArray[Any]]
 
 
 class Gradient(NamedTuple):
@@ -59,9 +57,9 @@ class Gradient(NamedTuple):
     """
 
     loss: float
-    deltas: list[Array]
-    weights: list[Array]
-    biases: list[Array | None]
+    deltas: list[NDArray[Any]]
+    weights: list[NDArray[Any]]
+    biases: list[NDArray[Any] | None]
 
 
 class Views(Sequence[Any]):
@@ -76,7 +74,7 @@ class Views(Sequence[Any]):
     array([0.5 , 0.25, 0.  ], dtype=float32)
     """
 
-    def __init__(self, name: str, views: list[Array | None]) -> None:
+    def __init__(self, name: str, views: list[NDArray[Any] | None]) -> None:
         self._name = name
         self._views = views
 
@@ -250,7 +248,7 @@ class Network:
         return self._biases
 
     @property
-    def parameters(self) -> Array:
+    def parameters(self) -> NDArray[Any]:
         """The writable vector W1 | b1 | W2 | b2 ..."""
         return self._theta
 
@@ -332,8 +330,8 @@ class Network:
     # ---- forward ------------------------------------------------------------------------------
 
     def predict(
-        self, X: ArrayLike, out: Array | None = None, *, n_threads: int | str | None = None
-    ) -> Array:
+        self, X: ArrayLike, out: NDArray[Any] | None = None, *, n_threads: int | str | None = None
+    ) -> NDArray[Any]:
         """Return the outputs for X, after the output activation.
 
         Parameters
@@ -366,9 +364,41 @@ class Network:
         self._core.predict(X, out, self._threads(n_threads, 2e-6 * len(X)))
         return out
 
-    def __call__(self, X: ArrayLike) -> Array:
+    def __call__(self, X: ArrayLike) -> NDArray[Any]:
         """Return the outputs for X: see `predict`."""
         return self.predict(X)
+
+    def predictor(self) -> Predictor:
+        """Return a function of one row, for loops that ask for one row after another.
+
+        Returns
+        -------
+        callable (x, out=None) -> ndarray
+            ``f(x)`` are the outputs for one row: (n_outputs,) for x of shape (n_inputs,),
+            (1, n_outputs) for (1, n_inputs); a fresh array, or `out`. It sees every later change
+            of the parameters.
+
+        Notes
+        -----
+        The bits are those of `predict`. About a microsecond is saved on a C-ordered row of the
+        network's dtype: the checks (width, finite values) are compiled. Anything else is handed
+        to `predict`, with what it accepts and refuses.
+
+        Examples
+        --------
+        >>> import cbp, numpy as np
+        >>> net = cbp.Network([2, 3, 1], seed=1)
+        >>> f = net.predictor()
+        >>> x = np.array([0.5, -1.0], dtype=np.float32)
+        >>> bool(f(x)[0] == net.predict(x)[0, 0])
+        True
+        """
+        def otherwise(x: Any, out: NDArray[Any] | None) -> NDArray[Any]:
+            one = np.ndim(x) == 1
+            y = self.predict(x, None if out is None else out[np.newaxis] if one else out)
+            return out if out is not None else y[0] if one else y
+
+        return Predictor(self._core, self._dtype.char, otherwise)
 
     def forward(self, X: ArrayLike, *, n_threads: int | str | None = None) -> Forward:
         """Return every layer's pre-activation z and activation a.
@@ -471,7 +501,7 @@ class Network:
         sample_weight: ArrayLike | None = None,
         l2: float = 0.0,
         n_threads: int | str | None = None,
-    ) -> tuple[float, Array]:
+    ) -> tuple[float, NDArray[Any]]:
         """Return the objective and its gradient as one vector, for SciPy and the like.
 
         Parameters
@@ -505,9 +535,9 @@ class Network:
         sample_weight: ArrayLike | None,
         l2: float,
         n_threads: int | str | None,
-        flat: Array,
+        flat: NDArray[Any],
         wants_deltas: bool,
-    ) -> tuple[float, list[Array]]:
+    ) -> tuple[float, list[NDArray[Any]]]:
         """Fill `flat` with the gradient; return the loss and the deltas, if wanted."""
         loss = losses.checked(loss, self.activations[-1])
         l2 = _check.number(l2, "l2", least=0.0)
@@ -536,12 +566,12 @@ class Network:
         asked = _check.threads(n_threads)
         return _runtime.threads_for(mflop_per_weight * self._n_weights) if asked is None else asked
 
-    def _like_outputs(self, n_rows: int) -> list[Array]:
+    def _like_outputs(self, n_rows: int) -> list[NDArray[Any]]:
         """Return an array (n_rows, n_outputs) for every layer."""
         return [np.empty((n_rows, layer.n_outputs), self._dtype) for layer in self._layers]
 
 
-def parameter_like(n: int, dtype: np.dtype[Any]) -> Array:
+def parameter_like(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return n zeros that begin on a cache line and have 16 readable zeros behind them."""
     spare = 64 // dtype.itemsize
     whole = np.zeros(n + 16 + spare, dtype)
@@ -550,11 +580,11 @@ def parameter_like(n: int, dtype: np.dtype[Any]) -> Array:
 
 
 def _split(
-    flat: Array, sizes: Sequence[int], layers: Iterable[Dense]
-) -> tuple[list[Array], list[Array | None]]:
+    flat: NDArray[Any], sizes: Sequence[int], layers: Iterable[Dense]
+) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None]]:
     """Return the views of a vector like the parameters: weights and biases of every layer."""
-    weights: list[Array] = []
-    biases: list[Array | None] = []
+    weights: list[NDArray[Any]] = []
+    biases: list[NDArray[Any] | None] = []
     at = 0
     for i, o, layer in zip(sizes, sizes[1:], layers):
         weights.append(flat[at : at + i * o].reshape(i, o))
@@ -564,7 +594,7 @@ def _split(
     return weights, biases
 
 
-def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], X: Array) -> None:
+def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], X: NDArray[Any]) -> None:
     """Refuse an `out` that the core could not write to."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"`out` must be an array, got {type(out).__name__}.")

@@ -190,3 +190,21 @@ static void FN(apply)(void *y_, const void *x_, ptrdiff_t c, int activation)
         vstoren(y + j, FN(activation)(vloadn(x + j, lanes), activation), lanes);
     }
 }
+
+/* 0 x is 0 unless x is infinite or NaN, and a sum with a NaN in it stays NaN. */
+static int FN(finite)(const void *x_, ptrdiff_t c)
+{
+    const T *x = x_;
+    const V zero = vset1((T)0);
+    V sum[4] = {zero, zero, zero, zero};
+    ptrdiff_t j = 0;
+    for (; j + 4 * VW <= c; j += 4 * VW)
+        for (int q = 0; q < 4; q++)
+            sum[q] = vfma(vload(x + j + q * VW), zero, sum[q]);
+    for (; j < c; j += VW) {
+        int lanes = c - j < VW ? (int)(c - j) : VW;
+        sum[0] = vfma(vloadn(x + j, lanes), zero, sum[0]);
+    }
+    V all = vadd(vadd(sum[0], sum[1]), vadd(sum[2], sum[3]));
+    return vcount(veq(all, zero)) == VW;
+}

@@ -107,6 +107,8 @@ typedef struct cbp_kernels {
     double (*weight_sum)(const double *weight, const ptrdiff_t *index, ptrdiff_t n);
     /* sum of x[j]^2 in double: chunks of 4,096 (rule 8). */
     double (*square_sum)(const void *x, ptrdiff_t c);
+    /* Whether no element is infinite or NaN. */
+    int (*finite)(const void *x, ptrdiff_t c);
     /* y = f(x) element by element, softmax excepted: for tests and reports. */
     void (*apply)(void *y, const void *x, ptrdiff_t c, int activation);
 } cbp_kernels;

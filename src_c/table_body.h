@@ -18,6 +18,7 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .row_sum = FN(row_sum),
     .weight_sum = FN(weight_sum),
     .square_sum = FN(square_sum),
+    .finite = FN(finite),
     .apply = FN(apply),
 };
 #undef CBP_TABLE_

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -279,3 +280,42 @@ def test_copies_are_by_value(duplicate):
     np.testing.assert_array_equal(net.predict(X), before)
     assert not twin.predict(X).any()
     cbp.Trainer(twin).fit(X, X[:, :3], 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [[2, 3, 1], [17, 33, 10], [64, 5]])
+def test_predictor_has_the_bits_of_predict(sizes, dtype):
+    """One row, in one or two dimensions, into a fresh array or `out`, after changes of weights."""
+    net = cbp.Network(sizes, "tanh", "sigmoid", dtype=dtype, seed=3)
+    f = net.predictor()
+    x = np.linspace(-2, 2, sizes[0]).astype(dtype)
+    for _ in range(2):
+        expected = net.predict(x)
+        assert f(x).shape == (sizes[-1],) and f(x[np.newaxis]).shape == (1, sizes[-1])
+        assert np.array_equal(f(x), expected[0]) and np.array_equal(f(x[np.newaxis]), expected)
+        out = np.full(sizes[-1], np.nan, dtype)
+        assert f(x, out) is out and np.array_equal(out, expected[0])
+        net.parameters[:] *= 0.5  # the next round sees it
+    first = f(x)
+    assert not np.shares_memory(first, f(x))
+
+
+@pytest.mark.parametrize("x", [[0.5, -1.0], np.array([0.5, -1.0], np.float64),
+                               np.array([[0.5, 7.0, -1.0]], np.float32)[:, ::2]])  # fmt: skip
+def test_predictor_takes_what_predict_takes(x):
+    """Lists, other types and strides go through `predict`, with the same shape as a fast row."""
+    net = cbp.Network([2, 3, 1], seed=1)
+    y = net.predictor()(x)
+    assert y.shape == ((1,) if np.ndim(x) == 1 else (1, 1))
+    assert np.array_equal(np.atleast_2d(y), net.predict(x))
+
+
+@pytest.mark.parametrize("x, text", [
+    (np.zeros(3, np.float32), "`X` must have 2 columns (the network's inputs), got 3."),
+    (np.array([0, np.nan], np.float32), "`X` must be finite, got nan in row 0, column 1"),
+    (np.array([np.inf, 0], np.float32), "`X` must be finite, got inf in row 0, column 0"),
+])  # fmt: skip
+def test_predictor_refuses_what_predict_refuses(x, text):
+    """The sentences of `predict`, also on the fast path's kind of row."""
+    with pytest.raises(ValueError, match=re.escape(text)):
+        cbp.Network([2, 3, 1], seed=1).predictor()(x)
