@@ -186,19 +186,17 @@ cdef inline void fill_scale(const Work *work, const Batch *batch, Py_ssize_t row
                             Py_ssize_t itemsize) noexcept nogil:
     """scale[r] = T(w_r / sum of w), or T(w_r) where the loss is a sum (numerics.md, rule 5)."""
     cdef Py_ssize_t r
-    cdef double factor = 1.0
-    cdef double divisor = 1.0
-    if batch.mean:
-        divisor = batch.total
+    cdef double divisor = batch.total if batch.mean else 1.0, factor = 0.0
+    if divisor > 0.0:
+        factor = 1.0 / divisor         # of a row of weight 1
     for r in range(row, row + n):
-        if batch.weight != NULL:
+        if batch.weight != NULL and divisor > 0.0:
             factor = batch.weight[batch.target.index[r] if batch.target.index != NULL else r]
-        factor = factor / divisor if divisor > 0.0 else 0.0
+            factor = factor / divisor
         if itemsize == 4:
             (<float *>work.scale)[r] = <float>factor
         else:
             (<double *>work.scale)[r] = factor
-        factor = 1.0
 
 
 cdef cbp_target target_from(const Net *net, const Batch *batch, Py_ssize_t row) noexcept nogil:

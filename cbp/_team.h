@@ -58,6 +58,12 @@ static inline void cbp_open(cbp_crew *crew, ptrdiff_t tasks)
     uint32_t phase = crew->last + 1 ? crew->last + 1 : 1;
     crew->last = phase;
     __atomic_store_n(&crew->left, tasks, __ATOMIC_RELAXED);
+    if (crew->threads == 1) {
+        crew->shares->word = 0;
+        crew->shares->end = (uint64_t)tasks;
+        crew->phase = phase;
+        return;
+    }
     for (int t = 0; t < crew->threads; t++) {
         cbp_share *s = &crew->shares[t];
         uint64_t first = (uint64_t)(tasks * t / crew->threads);

@@ -133,13 +133,14 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     cdef Step *step = &t.step
     cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
     cdef double p1 = t.place.power_1 * t.beta_1, p2 = t.place.power_2 * t.beta_2
+    if n != step.batch.n or step.block == 0:
+        step.block = row_block(t.net, n, t.crew.threads)
     step.batch = t.batch
     step.batch.n = n
     step.batch.target.index = t.order + t.place.row
     step.batch.total = <double>n
     if t.batch.weight != NULL:
         step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
-    step.block = row_block(t.net, n, t.crew.threads)
     step.weights = cbp_hyper(t.rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
     if t.optimizer == CBP_ADAM:
         step.weights.rate = t.rate / (1.0 - p1)
@@ -524,6 +525,7 @@ cdef class Loop:
         t.team, t.pending = 1, NULL
         t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
         before = cbp_fpenv_enter()
+        t.step.block = 0
         lay_out_epoch(t)
         lay_out_step(t)
         cbp_fpenv_leave(before)

@@ -113,12 +113,108 @@ static void FN(binary_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z, p
 #define HEAD_FLOOR -600.0
 #endif
 
+/* The sum over a row's up to 16 outputs where x[j] holds output j of VW rows: the tree of rule 7,
+ * absent lanes left out. */
+VEC_OP V FN(tree_of_columns)(V *x, int o)
+{
+    _Pragma("GCC unroll 4") for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
+        for (int j = 0; j < h && j + h < o; j++)
+            x[j] = vadd(x[j], x[j + h]);
+    return x[0];
+}
+
+/* Up to 16 outputs: rows side by side in the lanes, the same operations as in categorical_head, which
+ * works on more. */
+static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_target *target,
+                                    const T *scale, ptrdiff_t n, int o)
+{
+    const V zero = vset1((T)0), one = vset1((T)1), lowest = vset1((T)-__builtin_inf());
+    for (ptrdiff_t r0 = 0; r0 < n; r0 += VW) {
+        int rows = n - r0 < VW ? (int)(n - r0) : VW;
+        V x[CBP_STRIP], e[CBP_STRIP], y[CBP_STRIP], part[CBP_STRIP];
+        T label[VW];
+        for (int j = 0; j * VW < o; j++) {
+            for (int q = 0; q < VW; q++)
+                x[j * VW + q] = q < rows ? vload(z + (r0 + q) * CBP_STRIP + j * VW) : zero;
+            FN(vtranspose)(x + j * VW);
+        }
+        for (int q = 0; q < VW; q++)
+            label[q] = (T)-1;
+        if (target->rows) {
+            for (int j = 0; j * VW < o; j++) {
+                for (int q = 0; q < VW; q++)
+                    y[j * VW + q] = q < rows
+                        ? FN(target_load)(FN(target_row)(target, r0 + q), o, j) : zero;
+                FN(vtranspose)(y + j * VW);
+            }
+        } else {
+            for (int q = 0; q < rows; q++)
+                label[q] = (T)target->labels[target->index ? target->index[r0 + q] : r0 + q];
+        }
+        for (int j = 0; j < o; j++)
+            part[j] = vmax(x[j], lowest);
+        for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
+            for (int j = 0; j < h; j++)
+                if (j + h < o)
+                    part[j] = vmax(part[j], part[j + h]);
+                else if (j < o)
+                    part[j] = vmax(part[j], lowest);
+        V m = part[0], ties = zero, hits = vload(label), gap = zero, mass = one;
+        for (int j = 0; j < o; j++) {
+            V below = vsub(x[j], m);
+            VM largest = veq(x[j], m);
+            e[j] = vsel(vlt(below, vset1((T)HEAD_FLOOR)), zero, FN(vexp)(below));
+            ties = vadd(ties, vsel(largest, one, zero));
+            part[j] = vsel(largest, zero, e[j]);
+        }
+        V others = vadd(FN(tree_of_columns)(part, o), vsub(ties, one));
+        if (target->rows) {
+            for (int j = 0; j < o; j++)
+                part[j] = y[j];
+            mass = FN(tree_of_columns)(part, o);
+            for (int j = 0; j < o; j++)
+                part[j] = vfma(y[j], vsub(m, x[j]), zero);
+            gap = FN(tree_of_columns)(part, o);
+        } else {
+            for (int j = 0; j < o; j++)
+                gap = vsel(veq(hits, vset1((T)j)), vsub(m, x[j]), gap);
+        }
+        vstoren(row_loss + r0, vfma(FN(vlog1p)(others), mass, gap), rows);
+        if (!d)
+            continue;
+        V total = vadd(one, others), factor = vloadn(scale + r0, rows);
+        for (int j = 0; j < (o + VW - 1) / VW * VW; j++) {
+            if (j >= o) {
+                x[j] = zero;
+                continue;
+            }
+            V p = vdiv(e[j], total);
+            if (target->rows)
+                p = vfma(p, mass, vsub(zero, y[j]));
+            else
+                p = vsel(veq(hits, vset1((T)j)), vsub(p, one), p);
+            x[j] = FN(flush)(vmul(p, factor));
+        }
+        for (int j = 0; j < VPS; j++) {
+            int filled = j * VW < o;
+            if (filled)
+                FN(vtranspose)(x + j * VW);
+            for (int q = 0; q < rows; q++)
+                vstore(d + (r0 + q) * CBP_STRIP + j * VW, filled ? x[j * VW + q] : zero);
+        }
+    }
+}
+
 /* Sixteen rows at a time, so that their logarithms are taken in one go. */
 static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z,
                                  ptrdiff_t z_stride, const cbp_target *target, const T *scale,
                                  ptrdiff_t n, ptrdiff_t o)
 {
     const V zero = vset1((T)0), one = vset1((T)1);
+    if (o <= CBP_STRIP) {
+        FN(categorical_columns)(d, row_loss, z, target, scale, n, (int)o);
+        return;
+    }
     for (ptrdiff_t r0 = 0; r0 < n; r0 += CBP_STRIP) {
         T others[CBP_STRIP], gap[CBP_STRIP], mass[CBP_STRIP];
         int rows = n - r0 < CBP_STRIP ? (int)(n - r0) : CBP_STRIP;

@@ -3,47 +3,57 @@
 
 #include <string.h>
 
+enum { BLOCKS = 8 }; /* computed side by side: a block alone waits for its ten multiplications */
+
 typedef struct stream {
     uint32_t key[2];
-    uint32_t counter[4]; /* block number (two words), stream, purpose */
-    uint64_t words[2];   /* output of the current block */
-    int left;            /* how many of them are unused */
+    uint32_t number, purpose; /* the counter's upper words */
+    uint64_t next;            /* number of the first block that is not computed yet */
+    uint64_t words[2 * BLOCKS];
+    int used;
 } stream;
 
 static stream stream_open(uint64_t seed, uint32_t purpose, uint32_t number)
 {
-    stream s = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, {0, 0, number, purpose}, {0, 0}, 0};
+    stream s = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, number, purpose, 0, {0}, 2 * BLOCKS};
     return s;
 }
 
-static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+/* Ten rounds on the counters (next + j, number, purpose), j < BLOCKS. */
+static void refill(stream *s)
 {
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-    uint32_t k0 = key[0], k1 = key[1];
+    uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
+    uint32_t k0 = s->key[0], k1 = s->key[1];
+    for (int j = 0; j < BLOCKS; j++) {
+        c0[j] = (uint32_t)(s->next + (uint64_t)j);
+        c1[j] = (uint32_t)((s->next + (uint64_t)j) >> 32);
+        c2[j] = s->number;
+        c3[j] = s->purpose;
+    }
     for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
+        for (int j = 0; j < BLOCKS; j++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * c0[j], p1 = (uint64_t)0xCD9E8D57u * c2[j];
+            c0[j] = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0;
+            c1[j] = (uint32_t)p1;
+            c2[j] = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
+            c3[j] = (uint32_t)p0;
+        }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+    for (int j = 0; j < BLOCKS; j++) {
+        s->words[2 * j] = (uint64_t)c1[j] << 32 | c0[j];
+        s->words[2 * j + 1] = (uint64_t)c3[j] << 32 | c2[j];
+    }
+    s->next += BLOCKS;
+    s->used = 0;
 }
 
-static uint64_t next64(stream *s)
+static inline uint64_t next64(stream *s)
 {
-    if (s->left == 0) {
-        uint32_t w[4];
-        philox(s->counter, s->key, w);
-        s->words[0] = (uint64_t)w[1] << 32 | w[0];
-        s->words[1] = (uint64_t)w[3] << 32 | w[2];
-        s->left = 2;
-        if (++s->counter[0] == 0)
-            s->counter[1]++;
-    }
-    return s->words[2 - s->left--];
+    if (s->used == 2 * BLOCKS)
+        refill(s);
+    return s->words[s->used++];
 }
 
 void cbp_uniform(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)

@@ -72,6 +72,7 @@
 #define vixor VOP(ixor)
 #define vishl VOP(ishl)
 #define vishr VOP(ishr)
+#define vswap VOP(swap)
 #define vtree_add VOP(tree_add)
 #define vtree_max VOP(tree_max)
 #endif

@@ -59,6 +59,21 @@ VEC_OP f32_i f32_ixor(f32_i a, f32_i b) { return _mm256_xor_si256(a, b); }
 #define f32_ishr(a, n) _mm256_srli_epi32((a), (n))
 VEC_OP f32_v f32_max(f32_v a, f32_v b) { return _mm256_max_ps(a, b); }
 VEC_OP f32_v f32_min(f32_v a, f32_v b) { return _mm256_min_ps(a, b); }
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f32_v f32_swap(f32_v a, f32_v b, int h, int second)
+{
+    if (h == 4)
+        return second
+            ? (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 4, 5, 6, 7, 12, 13, 14, 15)
+            : (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 0, 1, 2, 3, 8, 9, 10, 11);
+    if (h == 2)
+        return second
+            ? (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 2, 3, 10, 11, 6, 7, 14, 15)
+            : (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 0, 1, 8, 9, 4, 5, 12, 13);
+    return second
+        ? (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 1, 9, 3, 11, 5, 13, 7, 15)
+        : (f32_v)__builtin_shufflevector((__m256)a, (__m256)b, 0, 8, 2, 10, 4, 12, 6, 14);
+}
 VEC_OP float f32_tree_add(f32_v a) /* the +4, +2, +1 steps; sum16 in vec.h does +8 */
 {
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -121,6 +136,17 @@ VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return _mm256_xor_si256(a, b); }
 #define f64_ishr(a, n) _mm256_srli_epi64((a), (n))
 VEC_OP f64_v f64_max(f64_v a, f64_v b) { return _mm256_max_pd(a, b); }
 VEC_OP f64_v f64_min(f64_v a, f64_v b) { return _mm256_min_pd(a, b); }
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f64_v f64_swap(f64_v a, f64_v b, int h, int second)
+{
+    if (h == 2)
+        return second
+            ? (f64_v)__builtin_shufflevector((__m256d)a, (__m256d)b, 2, 3, 6, 7)
+            : (f64_v)__builtin_shufflevector((__m256d)a, (__m256d)b, 0, 1, 4, 5);
+    return second
+        ? (f64_v)__builtin_shufflevector((__m256d)a, (__m256d)b, 1, 5, 3, 7)
+        : (f64_v)__builtin_shufflevector((__m256d)a, (__m256d)b, 0, 4, 2, 6);
+}
 VEC_OP double f64_tree_add(f64_v a)
 {
     __m128d q = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));

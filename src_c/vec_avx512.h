@@ -44,6 +44,33 @@ VEC_OP f32_i f32_ior(f32_i a, f32_i b) { return _mm512_or_si512(a, b); }
 VEC_OP f32_i f32_ixor(f32_i a, f32_i b) { return _mm512_xor_si512(a, b); }
 #define f32_ishl(a, n) _mm512_slli_epi32((a), (n))
 #define f32_ishr(a, n) _mm512_srli_epi32((a), (n))
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f32_v f32_swap(f32_v a, f32_v b, int h, int second)
+{
+    if (h == 8)
+        return second
+            ? (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 8, 9, 10, 11, 12, 13, 14, 15, 24,
+                    25, 26, 27, 28, 29, 30, 31)
+            : (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17,
+                    18, 19, 20, 21, 22, 23);
+    if (h == 4)
+        return second
+            ? (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 4, 5, 6, 7, 20, 21, 22, 23, 12,
+                    13, 14, 15, 28, 29, 30, 31)
+            : (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9,
+                    10, 11, 24, 25, 26, 27);
+    if (h == 2)
+        return second
+            ? (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 2, 3, 18, 19, 6, 7, 22, 23, 10,
+                    11, 26, 27, 14, 15, 30, 31)
+            : (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9,
+                    24, 25, 12, 13, 28, 29);
+    return second
+        ? (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25,
+                11, 27, 13, 29, 15, 31)
+        : (f32_v)__builtin_shufflevector((__m512)a, (__m512)b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24,
+                10, 26, 12, 28, 14, 30);
+}
 /* Lane j of the result is lane j of `a` plus lane j + h of `a` (h = 8, 4, 2, 1), and the like. */
 VEC_OP float f32_tree_add(f32_v a)
 {
@@ -105,6 +132,21 @@ VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return _mm512_xor_si512(a, b); }
 #define f64_ishr(a, n) _mm512_srli_epi64((a), (n))
 VEC_OP f64_v f64_max(f64_v a, f64_v b) { return _mm512_max_pd(a, b); }
 VEC_OP f64_v f64_min(f64_v a, f64_v b) { return _mm512_min_pd(a, b); }
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f64_v f64_swap(f64_v a, f64_v b, int h, int second)
+{
+    if (h == 4)
+        return second
+            ? (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 4, 5, 6, 7, 12, 13, 14, 15)
+            : (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 0, 1, 2, 3, 8, 9, 10, 11);
+    if (h == 2)
+        return second
+            ? (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 2, 3, 10, 11, 6, 7, 14, 15)
+            : (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 0, 1, 8, 9, 4, 5, 12, 13);
+    return second
+        ? (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 1, 9, 3, 11, 5, 13, 7, 15)
+        : (f64_v)__builtin_shufflevector((__m512d)a, (__m512d)b, 0, 8, 2, 10, 4, 12, 6, 14);
+}
 VEC_OP double f64_tree_add(f64_v a)
 {
     __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));

@@ -73,6 +73,17 @@ VEC_OP f32_i f32_ixor(f32_i a, f32_i b) { return a ^ b; }
 #define f32_ishr(a, n) ((f32_i)((f32_u)(a) >> (n)))
 VEC_OP f32_v f32_max(f32_v a, f32_v b) { return f32_sel(f32_gt(a, b), a, b); }
 VEC_OP f32_v f32_min(f32_v a, f32_v b) { return f32_sel(f32_lt(a, b), a, b); }
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f32_v f32_swap(f32_v a, f32_v b, int h, int second)
+{
+    if (h == 2)
+        return second
+            ? (f32_v)__builtin_shufflevector((f32_v)a, (f32_v)b, 2, 3, 6, 7)
+            : (f32_v)__builtin_shufflevector((f32_v)a, (f32_v)b, 0, 1, 4, 5);
+    return second
+        ? (f32_v)__builtin_shufflevector((f32_v)a, (f32_v)b, 1, 5, 3, 7)
+        : (f32_v)__builtin_shufflevector((f32_v)a, (f32_v)b, 0, 4, 2, 6);
+}
 VEC_OP float f32_tree_add(f32_v a) { return (a[0] + a[2]) + (a[1] + a[3]); }
 VEC_OP float f32_tree_max(f32_v a)
 {
@@ -135,6 +146,14 @@ VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return a ^ b; }
 #define f64_ishr(a, n) ((f64_i)((f64_u)(a) >> (n)))
 VEC_OP f64_v f64_max(f64_v a, f64_v b) { return f64_sel(f64_gt(a, b), a, b); }
 VEC_OP f64_v f64_min(f64_v a, f64_v b) { return f64_sel(f64_lt(a, b), a, b); }
+/* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
+VEC_OP f64_v f64_swap(f64_v a, f64_v b, int h, int second)
+{
+    (void)h; /* 1: two lanes have but one step */
+    return second
+        ? (f64_v)__builtin_shufflevector((f64_v)a, (f64_v)b, 1, 3)
+        : (f64_v)__builtin_shufflevector((f64_v)a, (f64_v)b, 0, 2);
+}
 VEC_OP double f64_tree_add(f64_v a) { return a[0] + a[1]; }
 VEC_OP double f64_tree_max(f64_v a) { return a[0] > a[1] ? a[0] : a[1]; }
 

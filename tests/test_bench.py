@@ -101,7 +101,7 @@ def test_a_backend_that_is_off_is_refused(
             before = self.theta.copy()
             super().steps(k)
             if flaw == "learning rate":
-                self.theta += 0.05 * (self.theta - before)
+                self.theta += 0.1 * (self.theta - before)
             if flaw == "last bias":
                 self.theta[-1] = before[-1]
             return k
