@@ -283,6 +283,7 @@ def test_ctrl_c_during_predict():
     net.predict(X[:10])  # and not in use any more
 
 
+@pytest.mark.no_sanitizer
 def test_an_exception_of_a_signal_handler_leaves_fit():
     """What a SIGALRM handler raises is what fit raises; the network stays usable."""
 
