@@ -91,6 +91,7 @@ class Cbp(Backend):
             self.net, loss, optimizer, batch_size=case.batch, shuffle=False, seed=0
         )
         self.out = np.empty((len(data.X), case.sizes[-1]), data.X.dtype)
+        self.ask = self.net.predictor() if len(data.X) == 1 else self.net.predict
         self.orders: dict[int, Any] = {}
 
     def steps(self, k: int) -> int:
@@ -103,7 +104,7 @@ class Cbp(Backend):
         return self.net.parameters
 
     def predict(self) -> Any:
-        return self.net.predict(self.data.X, self.out)
+        return self.ask(self.data.X, self.out)
 
     def gradient(self) -> Any:
         return self.net.loss_and_gradient(*self.data, self.loss)[1]
