@@ -110,20 +110,29 @@ static inline int cbp_finish(cbp_crew *crew)
 }
 
 /* Waits a moment for another phase; *patience counts the moments.  A few microseconds of spinning
- * bridge the usual gap; after that whoever needs the core may have it. */
-static inline void cbp_wait(const cbp_crew *crew, uint32_t phase, int *patience)
+ * bridge the usual gap; after that whoever needs the core may have it.  1 if the wait is long. */
+static inline int cbp_wait(const cbp_crew *crew, uint32_t phase, int *patience)
 {
     for (int spin = 0; spin < 64; spin++) {
         if (cbp_phase(crew) != phase)
-            return;
+            return 0;
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #elif defined(__aarch64__)
         __asm__ volatile("isb");
 #endif
     }
-    if (++*patience > 10)
-        sched_yield();
+    if (++*patience <= 10)
+        return 0;
+    sched_yield();
+    return 1;
+}
+
+/* Leaves the core to others for a fifth of a millisecond. */
+static inline void cbp_rest(void)
+{
+    struct timespec pause = {0, 200000};
+    nanosleep(&pause, NULL);
 }
 
 /* A flag that one thread raises and the others look at. */

@@ -52,6 +52,7 @@ from cbp._kernels cimport (
     cbp_phase,
     cbp_raise,
     cbp_raised,
+    cbp_rest,
     cbp_set,
     cbp_share,
     cbp_take,
@@ -67,6 +68,11 @@ cdef enum:
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
                             # any weight is touched, so that Ctrl-C need not wait for it
+
+
+cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
+cdef double FIRST_REST_SECONDS = 0.03
+cdef double MOST_REST_SECONDS = 0.5
 
 
 class Diverged(ArithmeticError):
@@ -114,6 +120,7 @@ ctypedef struct Train:
     cbp_crew crew
     int stage, phase           # of the team; of the sweep
     int optimizer, shuffle, team, abort, diverged
+    int solo                   # whether all but thread 0 rest
     double rate, momentum, beta_1, beta_2, epsilon, l2
     uint64_t seed
     char *state_1
@@ -281,12 +288,39 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
                     scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
 
 
+# How thread 0 judges whether the others help: what it waited for them in a window of time.
+ctypedef struct Judge:
+    double window, waited      # when the window began; seconds of it spent waiting
+    double since               # when the present wait became long, or 0
+    double rest, until         # how long the others rest next; until when they do
+
+
+cdef void judge(Train *t, Judge *j) noexcept nogil:
+    """Lets the others rest for a while where thread 0 waits for them most of the time: they have
+    lost their cores to other programs.  Nothing but time depends on it."""
+    cdef double now = cbp_clock()
+    if cbp_get(&t.solo):
+        if now < j.until:
+            return
+        cbp_set(&t.solo, 0)
+    elif now - j.window < WINDOW_SECONDS:
+        return
+    elif j.waited > 0.4 * (now - j.window):
+        cbp_set(&t.solo, 1)
+        j.until = now + j.rest
+        j.rest = min(2.0 * j.rest, MOST_REST_SECONDS)
+    else:
+        j.rest = FIRST_REST_SECONDS
+    j.window, j.waited = now, 0.0
+
+
 cdef void train_team(Train *t, int me) noexcept nogil:
     cdef Py_ssize_t task, tasks = 0
     cdef uint32_t phase
     cdef int patience = 0, stage
     cdef uint64_t before = cbp_fpenv_enter()
     cdef double polled = cbp_clock()
+    cdef Judge j = Judge(polled, 0.0, 0.0, FIRST_REST_SECONDS, 0.0)
     while True:
         phase = cbp_phase(&t.crew)
         if phase == 0:
@@ -295,11 +329,18 @@ cdef void train_team(Train *t, int me) noexcept nogil:
             stage = cbp_get(&t.stage)
             if stage != TILES and stage != UPDATE:
                 break             # who opens an update all the same will finish it
+        if me != 0 and cbp_get(&t.solo):
+            cbp_rest()
+            continue
         task = cbp_take(&t.crew, phase, me)
         if task < 0:
-            cbp_wait(&t.crew, phase, &patience)
+            if cbp_wait(&t.crew, phase, &patience) and me == 0 and j.since == 0.0:
+                j.since = cbp_clock()
             tasks += t.look_every // 8
         else:
+            if j.since > 0.0:
+                j.waited += cbp_clock() - j.since
+                j.since = 0.0
             patience = 0
             train_task(t, task, me)
             if cbp_finish(&t.crew):
@@ -309,6 +350,8 @@ cdef void train_team(Train *t, int me) noexcept nogil:
             tasks = 0
             if look(&polled, &t.pending):
                 cbp_raise(&t.abort)
+            if t.crew.threads > 1:
+                judge(t, &j)
     cbp_fpenv_leave(before)
 
 
@@ -521,7 +564,7 @@ cdef class Loop:
         # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
         t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01) * t.n_tiles, 100000.0) + 1
         t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
-        t.abort = t.diverged = 0
+        t.abort = t.diverged = t.solo = 0
         t.team, t.pending = 1, NULL
         t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
         before = cbp_fpenv_enter()
