@@ -352,6 +352,8 @@ cdef void train_team(Train *t, int me) noexcept nogil:
                 cbp_raise(&t.abort)
             if t.crew.threads > 1:
                 judge(t, &j)
+    if me == 0:
+        cbp_set(&t.solo, 0)       # who has opened an update since must finish it
     cbp_fpenv_leave(before)
 
 
