@@ -17,7 +17,8 @@ SOURCES := setup.py pyproject.toml MANIFEST.in \
 
 # Which tests run under a sanitizer.
 ASAN_TESTS ?= tests
-TSAN_TESTS ?= tests/test_processes.py tests/test_training.py tests/test_backprop.py tests/test_determinism.py
+TSAN_TESTS ?= tests/test_processes.py tests/test_training.py tests/test_backprop.py \
+	tests/test_determinism.py
 ASAN_SELECT ?= not slow and not exhaustive and not peers and not no_sanitizer
 TSAN_SELECT ?= not slow and not exhaustive and not peers and not no_sanitizer
 
@@ -40,7 +41,7 @@ help:
 	@echo "PYTHON=python3.12 chooses the interpreter; now $(PYTHON) ($(TAG))"
 
 demo: $(VENVS)/demo/installed
-	$(RUN_DEMO) -m cbp demo
+	@$(RUN_DEMO) -m cbp demo
 
 test: $(VENVS)/test/installed
 	$(RUN_TEST) -m pytest $(PYTEST_ARGS)
@@ -67,24 +68,25 @@ clean:
 NO_STALE_COPIES = if [ -d build ]; then find build -path '*/cbp/*' -name '*.py*' -delete; fi
 
 define install
-$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(@D)
-$(NO_STALE_COPIES)
+@echo "building cbp in $(@D) (about a minute) ..."
+@$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(@D)
+@$(NO_STALE_COPIES)
 endef
 
 $(VENVS)/demo/installed: $(SOURCES)
 	$(install)
-	$(@D)/bin/python $(PIP_INSTALL) .
-	touch $@
+	@$(@D)/bin/python $(PIP_INSTALL) .
+	@touch $@
 
 $(VENVS)/test/installed: $(SOURCES)
 	$(install)
-	$(@D)/bin/python $(PIP_INSTALL) '.[test]'
-	touch $@
+	@$(@D)/bin/python $(PIP_INSTALL) '.[test]'
+	@touch $@
 
 $(VENVS)/peers/installed: $(SOURCES)
 	$(install)
-	$(@D)/bin/python $(PIP_INSTALL) '.[test]' torch==2.13.0
-	touch $@
+	@$(@D)/bin/python $(PIP_INSTALL) '.[test]' torch==2.13.0
+	@touch $@
 
 # --- sanitizers -------------------------------------------------------------------------------
 # The instrumented package is built into build/asan or build/tsan and found through PYTHONPATH,
@@ -92,8 +94,8 @@ $(VENVS)/peers/installed: $(SOURCES)
 # from UBSan, hence -fno-wrapv.  CPython and NumPy leak on purpose at exit: leaks are not counted.
 
 $(VENVS)/test/build-tools: $(VENVS)/test/installed
-	$(RUN_TEST) $(PIP_INSTALL) 'setuptools>=77' 'Cython>=3.2,<4'
-	touch $@
+	@$(RUN_TEST) $(PIP_INSTALL) 'setuptools>=77' 'Cython>=3.2,<4'
+	@touch $@
 
 ASAN_FLAGS := -O1 -g -fno-wrapv -fno-omit-frame-pointer \
 	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
@@ -110,6 +112,7 @@ asan: $(VENVS)/test/build-tools
 # gcc's libgomp is not instrumented and gives false reports; clang's OpenMP has archer, which
 # tells ThreadSanitizer about its barriers.
 LLVM := /usr/lib/llvm-19/lib
+SYMBOLIZER := /usr/lib/llvm-19/bin/llvm-symbolizer
 TSAN_FLAGS := -fsanitize=thread -shared-libsan -fopenmp
 
 tsan: $(VENVS)/test/build-tools
@@ -125,5 +128,5 @@ tsan: $(VENVS)/test/build-tools
 	LD_PRELOAD=$$(clang-19 -print-file-name=libclang_rt.tsan-$$(uname -m).so) \
 	OMP_TOOL_LIBRARIES=$(LLVM)/libarcher.so OPENBLAS_NUM_THREADS=1 \
 	PYTHONPATH=$(CURDIR)/build/tsan \
-	TSAN_OPTIONS="ignore_noninstrumented_modules=1:external_symbolizer_path=/usr/lib/llvm-19/bin/llvm-symbolizer" \
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1:external_symbolizer_path=$(SYMBOLIZER)" \
 		$(RUN_TEST) -m pytest -m '$(TSAN_SELECT)' $(TSAN_TESTS) $(PYTEST_ARGS)

@@ -1,7 +1,8 @@
 """The command line: `python -m cbp demo` and `python -m cbp info`.
 
 What lives here: the demonstration on the 8 x 8 digits, its recipe, and what is printed. Exit codes:
-0 for success, 2 for a wrong command line, 130 after Ctrl-C.
+0 for success, 1 where nobody reads the output to its end, 2 for a wrong command line, 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -190,8 +191,8 @@ def _from(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and return its exit code."""
+def _run(arguments: Sequence[str] | None) -> None:
+    """Read the command line and run its command."""
     parser = argparse.ArgumentParser(
         prog="python -m cbp",
         description="Compiled back-propagation: fully connected networks on CPUs.",
@@ -232,11 +233,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "and the environment variables that cbp heeds.",
     )
     chosen = parser.parse_args(arguments)
+    if chosen.command == "demo":
+        demo(chosen.epochs, chosen.seed, chosen.threads or "auto")
+    else:
+        info()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit code."""
     try:
-        if chosen.command == "demo":
-            demo(chosen.epochs, chosen.seed, chosen.threads or "auto")
-        else:
-            info()
+        try:
+            _run(arguments)
+        finally:  # --help leaves by SystemExit
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # `cbp demo | head`: Python flushes stdout once more when it ends, which must not fail again
+        # (docs.python.org/3/library/signal.html, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

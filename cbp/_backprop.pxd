@@ -10,9 +10,9 @@ ctypedef struct Net:
     Layer *layers
 
 
-# Activations and deltas of up to `rows` rows; all strips have one stride.
+# Activations and deltas of some rows; all strips have one stride.
 ctypedef struct Work:
-    Py_ssize_t rows, stride
+    Py_ssize_t stride
     char **a                   # a[0 .. L]: the inputs and the outputs of each layer
     char **z                   # z[0 .. L - 1], each NULL where nobody asked
     char **d                   # d[0 .. L - 1]: delta at each layer's outputs

@@ -2,7 +2,7 @@
 """Whole-net sweeps: forward through the layers, the loss head, delta back to the first layer.
 
 While the weights stay in L2, a block of rows goes through the whole net in one task: rows are
-independent, so there is no barrier between layers.  Where the weights are too large for that and
+independent, so nobody waits between layers.  Where the weights are too large for that and
 the rows are many ("packed"), the team goes layer by layer and a task is a panel of outputs over
 all rows, so that each weight is fetched once.  The gradient then sums over all rows, tile by tile
 of the weights: one owner for each element of it.
@@ -78,7 +78,8 @@ cdef enum:
     BLOCK_BYTES = 192 * 1024  # activations of a block of rows: a part of L2, beside the weights
     PACKED_BYTES = 1536 * 1024  # weights beyond this are packed, for PACKED_ROWS rows or more
     PACKED_ROWS = 48
-    PANEL_ROWS = 2040         # rows of a task over a packed panel
+    TASK_TERMS = 1 << 28      # multiply-adds of one task over a packed panel: some milliseconds,
+                              # so that signals are heard; fewer rows would not pay for the packing
 
 
 # ---- memory of a sweep ------------------------------------------------------------------------
@@ -140,13 +141,13 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
                   bint sums, int threads) noexcept nogil:
     """Cuts `memory` (64-byte aligned) into the arrays of a sweep of up to `rows` rows.
 
-    The stride between strips is an odd number of cache lines or twice that, so that the strips a
-    kernel walks side by side do not meet in one set of the L1 cache."""
+    The stride between strips is an odd number of rows, so that the strips a kernel walks side by
+    side do not meet in one set of the L1 cache."""
     cdef Py_ssize_t item = net.kernel.itemsize, stride
     cdef int l, L = net.n_layers
     cdef bint pack = packed(net, rows)
     cdef char **pointers = <char **>memory
-    work.rows, work.stride = rows, CBP_STRIP * (rows | 1)
+    work.stride = CBP_STRIP * (rows | 1)
     stride = work.stride * item
     work.a, work.z = pointers, pointers + L + 1
     work.d, work.w_t = pointers + 2 * L + 1, pointers + 3 * L + 1
@@ -252,26 +253,35 @@ cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept 
     return net.n_layers + 2 + (net.n_layers - 1 if backward else 0)
 
 
-cdef inline Py_ssize_t groups(Py_ssize_t n) noexcept nogil:
-    """Into how many groups of rows a panel's work is cut, so that no task takes long."""
-    return (n + PANEL_ROWS - 1) // PANEL_ROWS
+cdef inline Py_ssize_t group_rows(Py_ssize_t terms) noexcept nogil:
+    """Rows of one task over a packed panel, each output of which has so many terms."""
+    return max(TASK_TERMS // (PANEL * terms) // ROW_GROUP, 8) * ROW_GROUP
+
+
+cdef inline Py_ssize_t panel_tasks(Py_ssize_t n, Py_ssize_t terms, Py_ssize_t columns) noexcept nogil:
+    """Tasks of a phase over packed panels: panels times groups of rows."""
+    cdef Py_ssize_t rows = group_rows(terms)
+    return (columns + PANEL - 1) // PANEL * ((n + rows - 1) // rows)
 
 
 cdef Py_ssize_t sweep_tasks(const Net *net, const Work *work, int phase, Py_ssize_t n,
                             Py_ssize_t block) noexcept nogil:
     """How many tasks a phase of the sweep has."""
     cdef int L = net.n_layers
+    cdef const Layer *layer
     if work.pack == NULL or phase == 0 or phase == L + 1:
         return (n + block - 1) // block
     if phase <= L:
-        return (net.layers[phase - 1].n_out + PANEL - 1) // PANEL * groups(n)
-    return (net.layers[2 * L + 1 - phase].n_in + PANEL - 1) // PANEL * groups(n)
+        layer = &net.layers[phase - 1]
+        return panel_tasks(n, layer.n_in, layer.n_out)
+    layer = &net.layers[2 * L + 1 - phase]
+    return panel_tasks(n, layer.n_out, layer.n_in)
 
 
 cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ssize_t block,
                      int phase, Py_ssize_t task, int me, bint backward) noexcept nogil:
     """One task of a phase, by thread `me`."""
-    cdef Py_ssize_t row = task * block, n = min(block, batch.n - task * block), panel
+    cdef Py_ssize_t row = task * block, n = min(block, batch.n - task * block), panel, rows, groups
     cdef int l, L = net.n_layers
     cdef char *pack
     if work.pack == NULL:
@@ -292,15 +302,15 @@ cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ss
         sweep_head(net, work, batch, row, n, backward)
         return
     pack = work.pack + me * work.pack_bytes
-    panel = task // groups(batch.n)
-    row = task % groups(batch.n) * PANEL_ROWS
-    n = min(<Py_ssize_t>PANEL_ROWS, batch.n - row)
+    l = phase - 1 if phase <= L else 2 * L + 1 - phase
+    rows = group_rows(net.layers[l].n_in if phase <= L else net.layers[l].n_out)
+    groups = (batch.n + rows - 1) // rows
+    panel, row = task // groups, task % groups * rows
+    n = min(rows, batch.n - row)
     if phase <= L:
-        l = phase - 1
         panel_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, row,
                       n, activation_before_head(net, batch, l), panel, pack)
     else:
-        l = 2 * L + 1 - phase
         panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.a[l],
                     net.layers[l - 1].activation, work.stride, row, n, panel, pack)
 
@@ -363,9 +373,10 @@ ctypedef struct ForwardRun:
     void *pending
 
 
-cdef void forward_block(const ForwardRun *run, const Work *work, Py_ssize_t row,
-                        Py_ssize_t n) noexcept nogil:
-    """Rows row .. row + n - 1 of X through the net, in a workspace of their own."""
+cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ssize_t n,
+                        double *polled) noexcept nogil:
+    """Rows row .. row + n - 1 of X through the net, in a workspace of their own; signals are
+    looked at where `polled` is not NULL."""
     cdef const Net *net = run.net
     cdef const cbp_kernels *kernel = net.kernel
     cdef Py_ssize_t item = kernel.itemsize, n_in = net.layers[0].n_in, n_out, panel
@@ -383,6 +394,10 @@ cdef void forward_block(const ForwardRun *run, const Work *work, Py_ssize_t row,
                 panel_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
                               work.stride, 0, n, CBP_IDENTITY if softmax else activation, panel,
                               work.pack)
+                if polled != NULL and look(polled, &run.pending):
+                    cbp_raise(&run.abort)
+                if cbp_raised(&run.abort):
+                    return
             if softmax:
                 kernel.activate(work.a[l + 1], work.stride, NULL, 0, NULL, n, n_out, activation)
         if run.z != NULL:
@@ -395,14 +410,14 @@ cdef void forward_block(const ForwardRun *run, const Work *work, Py_ssize_t row,
 cdef void forward_team(ForwardRun *run, int me) noexcept nogil:
     cdef Py_ssize_t task
     cdef uint64_t before = cbp_fpenv_enter()
-    cdef bint watch = me == 0 and run.n > run.block
+    cdef bint watch = me == 0 and (run.n > run.block or run.works[0].pack != NULL)
     cdef double polled = cbp_clock() if watch else 0.0
     while not cbp_raised(&run.abort):
         task = cbp_take(&run.crew, 1, me)
         if task < 0:
             break
         forward_block(run, &run.works[me], task * run.block,
-                      min(run.block, run.n - task * run.block))
+                      min(run.block, run.n - task * run.block), &polled if watch else NULL)
         if watch and look(&polled, &run.pending):
             cbp_raise(&run.abort)
     cbp_fpenv_leave(before)
@@ -555,7 +570,7 @@ cdef class Core:
             raise RuntimeError(
                 "The network is in use: it is being trained"
                 + (" by another call." if self.writers else " or read by another call.")
-                + " Wait for that call, or work on a copy (`net.copy()`)."
+                + " Wait for that call, or copy the network before training starts."
             )
         if writing:
             self.writers = 1
@@ -568,6 +583,14 @@ cdef class Core:
             self.writers = 0
         else:
             self.readers -= 1
+
+    def begin_reading(self):
+        """Keeps the parameters from being trained until `end_reading`; for copies of them."""
+        self.enter(False)
+
+    def end_reading(self):
+        """Ends what `begin_reading` began."""
+        self.leave(False)
 
     cdef int check_loss(self, int loss, object target, object labels) except -1:
         """Refuses what a kernel would read wrongly; policy checks it in words before."""
@@ -763,8 +786,8 @@ cdef class Predictor:
     dtype : str
         The buffer format of one element: "f" or "d".
     otherwise : callable (x, out) -> ndarray
-        What is called instead where x is not one row of that type, finite and C-contiguous, or
-        the network is not small.
+        What is called instead where x is not one row in a plain ndarray of that type, finite and
+        C-contiguous, or the network is not small.
 
     Notes
     -----
@@ -775,7 +798,7 @@ cdef class Predictor:
     cdef Core core
     cdef Arena arena
     cdef Work work
-    cdef object otherwise, empty, dtype
+    cdef object otherwise, empty, dtype, ndarray
     cdef char letter
     cdef Py_ssize_t n_in, n_out
     cdef bint small
@@ -787,8 +810,9 @@ cdef class Predictor:
         cdef int l
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
-        self.small = weights <= 1 << 20
+        self.small = weights <= 1 << 18      # up to about 10 microseconds
         self.core, self.otherwise, self.empty = core, otherwise, np.empty
+        self.ndarray = np.ndarray
         self.dtype, self.letter = np.dtype(dtype), ord(dtype)
         self.n_in = core.net.layers[0].n_in
         self.n_out = core.net.layers[core.net.n_layers - 1].n_out
@@ -805,7 +829,8 @@ cdef class Predictor:
         cdef uint64_t before
         cdef bint fits
         cdef object shape
-        if not self.small or core.writers or view_of(x, &source):
+        if (not self.small or core.writers or type(x) is not self.ndarray
+                or (out is not None and type(out) is not self.ndarray) or view_of(x, &source)):
             return self.otherwise(x, out)
         fits = (source.itemsize == core.itemsize and source.format[0] == self.letter
                 and source.format[1] == 0 and source.len == self.n_in * core.itemsize

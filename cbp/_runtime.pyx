@@ -155,13 +155,15 @@ def usable_threads():
     cdef int most = cbp_max_threads()
     if _team_lost:
         return 1
+    if hasattr(os, "sched_getaffinity"):      # OMP_NUM_THREADS makes OpenMP overlook it
+        most = min(most, len(os.sched_getaffinity(0)))
     return most if _quota is None else min(most, <int>_quota)
 
 
 def threads_for(double mflop):
     """Threads that a step of `mflop` million operations pays for: one for every 2 million.
 
-    Below that the two barriers of a step (about 0.3 us each) cost more than a second thread saves.
+    Below 4 opening and joining the phases of a step costs more than a second thread saves.
     """
     if mflop < 4.0:
         return 1

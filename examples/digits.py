@@ -3,6 +3,8 @@
 The data ship with cbp. Run it with: python examples/digits.py
 """
 
+import sys
+
 import numpy as np
 
 import cbp
@@ -47,4 +49,5 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     main()

@@ -53,6 +53,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.seeds < 1 or arguments.epochs < 1:
         parser.error("--seeds and --epochs must be at least 1")
+    if arguments.threads is not None and not 1 <= arguments.threads <= 1024:
+        parser.error(f"--threads must be from 1 to 1024, got {arguments.threads}")
 
     try:
         mnist = load_mnist(arguments.data)

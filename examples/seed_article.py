@@ -4,6 +4,8 @@ Every number is printed twice: from cbp's compiled core, and from cbp.reference,
 mathematics in NumPy. Run it with: python examples/seed_article.py
 """
 
+import sys
+
 import numpy as np
 
 import cbp
@@ -105,4 +107,5 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows "?"
     main()

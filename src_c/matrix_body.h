@@ -2,7 +2,8 @@
  *
  * A tile holds MR rows x NV vectors of outputs in registers.  Every output is one FMA chain from +0
  * over ascending k, cut into blocks of 256 whose sums are added in order (numerics.md, rules 1-3);
- * lanes run along the outputs, so lanes, tiles and rows never show in the bits.
+ * lanes run along the outputs, or along the inputs where outputs are few, never along k: lanes,
+ * tiles and rows never show in the bits.
  *
  * Tile heights: as many rows as the registers hold (24 accumulators of 32 registers, 12 of 16), cut
  * so that all tiles of a column panel differ by at most one row: no slow 1- or 2-row tails. */

@@ -11,10 +11,10 @@
  *   set1 add sub mul div sqrt                      each correctly rounded
  *   fma(a,b,c)          a*b + c, one rounding where VEC_HAS_FMA (everywhere but SSE2)
  *   fnma(a,b,c)         c - a*b, one rounding where VEC_HAS_FMA
- *   lt gt eq            false where a NaN is involved
+ *   lt eq               false where a NaN is involved
  *   sel(m,a,b)          m ? a : b per lane
  *   max(a,b) min(a,b)   a > b ? a : b, a < b ? a : b: b where a NaN is involved
- *   mand mor count      masks: and, or, number of true lanes
+ *   mand count          masks: and, number of true lanes
  *   bits from_bits iset1 iadd isub iand ior ixor ishl ishr(logical)
  *   swap(a,b,h,second)  one step of a transposition, h a power of two below LANES
  *   tree_add tree_max   lanes combined +LANES/2, ..., +2, +1 (numerics.md, rule 7)

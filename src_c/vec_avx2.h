@@ -41,11 +41,9 @@ VEC_OP f32_v f32_sqrt(f32_v a) { return _mm256_sqrt_ps(a); }
 VEC_OP f32_v f32_fma(f32_v a, f32_v b, f32_v c) { return _mm256_fmadd_ps(a, b, c); }
 VEC_OP f32_v f32_fnma(f32_v a, f32_v b, f32_v c) { return _mm256_fnmadd_ps(a, b, c); }
 VEC_OP f32_m f32_lt(f32_v a, f32_v b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
-VEC_OP f32_m f32_gt(f32_v a, f32_v b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
 VEC_OP f32_m f32_eq(f32_v a, f32_v b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 VEC_OP f32_v f32_sel(f32_m m, f32_v a, f32_v b) { return _mm256_blendv_ps(b, a, m); }
 VEC_OP f32_m f32_mand(f32_m a, f32_m b) { return _mm256_and_ps(a, b); }
-VEC_OP f32_m f32_mor(f32_m a, f32_m b) { return _mm256_or_ps(a, b); }
 VEC_OP int f32_count(f32_m m) { return __builtin_popcount((unsigned)_mm256_movemask_ps(m)); }
 VEC_OP f32_i f32_bits(f32_v a) { return _mm256_castps_si256(a); }
 VEC_OP f32_v f32_from_bits(f32_i a) { return _mm256_castsi256_ps(a); }
@@ -118,11 +116,9 @@ VEC_OP f64_v f64_sqrt(f64_v a) { return _mm256_sqrt_pd(a); }
 VEC_OP f64_v f64_fma(f64_v a, f64_v b, f64_v c) { return _mm256_fmadd_pd(a, b, c); }
 VEC_OP f64_v f64_fnma(f64_v a, f64_v b, f64_v c) { return _mm256_fnmadd_pd(a, b, c); }
 VEC_OP f64_m f64_lt(f64_v a, f64_v b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
-VEC_OP f64_m f64_gt(f64_v a, f64_v b) { return _mm256_cmp_pd(a, b, _CMP_GT_OQ); }
 VEC_OP f64_m f64_eq(f64_v a, f64_v b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 VEC_OP f64_v f64_sel(f64_m m, f64_v a, f64_v b) { return _mm256_blendv_pd(b, a, m); }
 VEC_OP f64_m f64_mand(f64_m a, f64_m b) { return _mm256_and_pd(a, b); }
-VEC_OP f64_m f64_mor(f64_m a, f64_m b) { return _mm256_or_pd(a, b); }
 VEC_OP int f64_count(f64_m m) { return __builtin_popcount((unsigned)_mm256_movemask_pd(m)); }
 VEC_OP f64_i f64_bits(f64_v a) { return _mm256_castpd_si256(a); }
 VEC_OP f64_v f64_from_bits(f64_i a) { return _mm256_castsi256_pd(a); }

@@ -55,11 +55,9 @@ VEC_OP f32_v f32_fnma(f32_v a, f32_v b, f32_v c) { return c - a * b; }
 VEC_OP f32_v f32_sqrt(f32_v a) { return (f32_v)_mm_sqrt_ps((__m128)a); }
 #endif
 VEC_OP f32_m f32_lt(f32_v a, f32_v b) { return a < b; }
-VEC_OP f32_m f32_gt(f32_v a, f32_v b) { return a > b; }
 VEC_OP f32_m f32_eq(f32_v a, f32_v b) { return a == b; }
 VEC_OP f32_v f32_sel(f32_m m, f32_v a, f32_v b) { return (f32_v)(((f32_i)a & m) | ((f32_i)b & ~m)); }
 VEC_OP f32_m f32_mand(f32_m a, f32_m b) { return a & b; }
-VEC_OP f32_m f32_mor(f32_m a, f32_m b) { return a | b; }
 VEC_OP int f32_count(f32_m m) { return -(m[0] + m[1] + m[2] + m[3]); }
 VEC_OP f32_i f32_bits(f32_v a) { return (f32_i)a; }
 VEC_OP f32_v f32_from_bits(f32_i a) { return (f32_v)a; }
@@ -71,7 +69,7 @@ VEC_OP f32_i f32_ior(f32_i a, f32_i b) { return a | b; }
 VEC_OP f32_i f32_ixor(f32_i a, f32_i b) { return a ^ b; }
 #define f32_ishl(a, n) ((f32_i)((f32_u)(a) << (n)))
 #define f32_ishr(a, n) ((f32_i)((f32_u)(a) >> (n)))
-VEC_OP f32_v f32_max(f32_v a, f32_v b) { return f32_sel(f32_gt(a, b), a, b); }
+VEC_OP f32_v f32_max(f32_v a, f32_v b) { return f32_sel(f32_lt(b, a), a, b); }
 VEC_OP f32_v f32_min(f32_v a, f32_v b) { return f32_sel(f32_lt(a, b), a, b); }
 /* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
 VEC_OP f32_v f32_swap(f32_v a, f32_v b, int h, int second)
@@ -128,11 +126,9 @@ VEC_OP f64_v f64_fnma(f64_v a, f64_v b, f64_v c) { return c - a * b; }
 VEC_OP f64_v f64_sqrt(f64_v a) { return (f64_v)_mm_sqrt_pd((__m128d)a); }
 #endif
 VEC_OP f64_m f64_lt(f64_v a, f64_v b) { return a < b; }
-VEC_OP f64_m f64_gt(f64_v a, f64_v b) { return a > b; }
 VEC_OP f64_m f64_eq(f64_v a, f64_v b) { return a == b; }
 VEC_OP f64_v f64_sel(f64_m m, f64_v a, f64_v b) { return (f64_v)(((f64_i)a & m) | ((f64_i)b & ~m)); }
 VEC_OP f64_m f64_mand(f64_m a, f64_m b) { return a & b; }
-VEC_OP f64_m f64_mor(f64_m a, f64_m b) { return a | b; }
 VEC_OP int f64_count(f64_m m) { return -(int)(m[0] + m[1]); }
 VEC_OP f64_i f64_bits(f64_v a) { return (f64_i)a; }
 VEC_OP f64_v f64_from_bits(f64_i a) { return (f64_v)a; }
@@ -144,7 +140,7 @@ VEC_OP f64_i f64_ior(f64_i a, f64_i b) { return a | b; }
 VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return a ^ b; }
 #define f64_ishl(a, n) ((f64_i)((f64_u)(a) << (n)))
 #define f64_ishr(a, n) ((f64_i)((f64_u)(a) >> (n)))
-VEC_OP f64_v f64_max(f64_v a, f64_v b) { return f64_sel(f64_gt(a, b), a, b); }
+VEC_OP f64_v f64_max(f64_v a, f64_v b) { return f64_sel(f64_lt(b, a), a, b); }
 VEC_OP f64_v f64_min(f64_v a, f64_v b) { return f64_sel(f64_lt(a, b), a, b); }
 /* Transposition step h: lanes l of the pair (a, b) with l & h swap places between them. */
 VEC_OP f64_v f64_swap(f64_v a, f64_v b, int h, int second)

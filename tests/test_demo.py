@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -149,6 +150,19 @@ def test_help_names_every_command_and_option():
     assert all(option in result.stdout for option in ("--epochs", "--seed", "--threads"))
 
 
+@pytest.mark.parametrize("arguments", [["info"], ["demo", "--epochs", "3"], ["--help"]])
+def test_a_reader_who_leaves_early_gets_no_traceback(arguments):
+    """`cbp info | head -1`: the pipe is closed before the output ends; exit code 1, in silence."""
+    reader, writer = os.pipe()
+    os.close(reader)  # closed from the start: every write fails
+    with os.fdopen(writer, "w") as pipe:
+        result = subprocess.run(
+            [sys.executable, "-I", "-m", "cbp", *arguments],
+            stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, "")
+
+
 def test_the_example_of_the_readme_runs(repo_root: Path):
     """The README's 12 lines are a program, and print what the README says they print."""
     readme = (repo_root / "README.md").read_text(encoding="utf-8")
@@ -170,6 +184,22 @@ def test_examples_run(repo_root: Path, name, said):
     assert said in result.stdout
 
 
+@pytest.mark.parametrize("name", ["seed_article.py", "digits.py"])
+def test_examples_run_where_stdout_is_ascii(repo_root: Path, name):
+    """A terminal without Greek letters shows "?" for them; every number is still there."""
+    outputs = []
+    for encoding in ("ascii", "utf-8"):
+        result = subprocess.run(
+            [sys.executable, str(repo_root / "examples" / name)],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, b"")
+        outputs.append(result.stdout.decode(encoding))
+    assert "δ" in outputs[1]
+    assert outputs[0] == outputs[1].encode("ascii", "replace").decode()
+
+
 def test_the_mnist_example_runs_on_the_real_files(repo_root: Path, mnist_folder: Path):
     """One epoch of Nielsen's network reads more than 90 % of the test images."""
     script = repo_root / "examples" / "mnist.py"
@@ -183,3 +213,12 @@ def test_the_mnist_example_says_how_to_get_the_files(repo_root: Path, tmp_path: 
     result = run(str(repo_root / "examples" / "mnist.py"), "--data", str(tmp_path))
     assert result.returncode == 1
     assert "get its four files" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("threads", ["-3", "0", "1025"])
+def test_the_mnist_example_refuses_a_wrong_number_of_threads(repo_root: Path, threads):
+    """One sentence, before any file is read."""
+    result = run(str(repo_root / "examples" / "mnist.py"), "--threads", threads)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"--threads must be from 1 to 1024, got {threads}" in result.stderr
+    assert "Traceback" not in result.stderr

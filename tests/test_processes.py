@@ -167,6 +167,8 @@ def test_auto_honours_the_affinity_of_the_process():
     """Bound to one CPU, as by taskset, "auto" means one thread."""
     one = {min(os.sched_getaffinity(0))}
     assert answer(THREADS + "print(json.dumps(used()))", cpus=one) == 1
+    # OpenMP itself overlooks the affinity where the environment names a number.
+    assert answer(THREADS + "print(json.dumps(used()))", cpus=one, OMP_NUM_THREADS="8") == 1
 
 
 # --- signals ---------------------------------------------------------------------------------
@@ -267,6 +269,17 @@ def test_ctrl_c_during_validation():
     waits = [interrupted(trainer, X, y, 0.2, validation_data=(X, y)) for _ in range(3)]
     assert sorted(waits)[1] <= 0.2, waits
     assert len(trainer.history["val_loss"]) == trainer.history.epochs
+
+
+@pytest.mark.slow
+@pytest.mark.no_sanitizer
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_ctrl_c_with_very_many_inputs(n_threads):
+    """A task over packed weights is cut by its work, not by its rows alone."""
+    X, y = np.zeros((1020, 60_000), np.float32), np.arange(1020) % 10
+    trainer = make([60_000, 128, 10], 1020, n_threads=n_threads)
+    waits = [interrupted(trainer, X, y, 0.7) for _ in range(3)]
+    assert sorted(waits)[1] <= 0.2, waits
 
 
 @pytest.mark.no_sanitizer
