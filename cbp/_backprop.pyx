@@ -843,7 +843,9 @@ cdef class Predictor:
         if fits and view_of(out, &target) == 0:
             fits = (not target.readonly and target.itemsize == core.itemsize
                     and target.format[0] == self.letter and target.format[1] == 0
-                    and target.len == self.n_out * core.itemsize and target.ndim == source.ndim)
+                    and target.len == self.n_out * core.itemsize and target.ndim == source.ndim
+                    and not core.data <= <char *>target.buf < core.data + core.n_parameters
+                    * core.itemsize)      # `predict` refuses to write over the parameters
             if fits:
                 before = cbp_fpenv_enter()
                 fits = kernel.finite(source.buf, self.n_in)

@@ -12,6 +12,7 @@ import numbers
 import operator
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,17 +22,19 @@ from numpy.typing import DTypeLike, NDArray
 from . import _runtime
 
 SEED_LIMIT = 2**64
+# Before NumPy 1.24 rows of different lengths became an array of lists, with a warning.
+_RAGGED_WARNS = np.lib.NumpyVersion(np.__version__) < "1.24.0"
 
 
 def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
     """Return `value` as an int that lies in least ... most."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be an integer, got {_shown(value)}.")
+        raise TypeError(f"`{name}` must be an integer, got {shown(value)}.")
     number = operator.index(value)
     if number < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {number}.")
+        raise ValueError(f"`{name}` must be at least {least}, got {_brief(number)}.")
     if most is not None and number > most:
-        raise ValueError(f"`{name}` must be at most {most}, got {number}.")
+        raise ValueError(f"`{name}` must be at most {most}, got {_brief(number)}.")
     return number
 
 
@@ -45,8 +48,11 @@ def number(
 ) -> float:
     """Return `value` as a finite float with above < value, least <= value, value < below."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"`{name}` must be a number, got {_shown(value)}.")
-    result = float(value)
+        raise TypeError(f"`{name}` must be a number, got {shown(value)}.")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     bounds = {"above": above, "at least": least, "below": below}
     words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
     if (
@@ -56,14 +62,14 @@ def number(
         or (below is not None and not result < below)
     ):
         words = " ".join(["a finite number", words]).strip()
-        raise ValueError(f"`{name}` must be {words}, got {value}.")
+        raise ValueError(f"`{name}` must be {words}, got {_brief(value)}.")
     return result
 
 
 def flag(value: Any, name: str) -> bool:
     """Return `value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False, got {_shown(value)}.")
+        raise TypeError(f"`{name}` must be True or False, got {shown(value)}.")
     return bool(value)
 
 
@@ -71,7 +77,7 @@ def choice(value: Any, name: str, known: Iterable[str]) -> str:
     """Return `value`, which must be one of the names in `known`."""
     names = list(known)
     if not isinstance(value, str):
-        raise TypeError(f"`{name}` must be one of {_quoted(names)}, got {_shown(value)}.")
+        raise TypeError(f"`{name}` must be one of {_quoted(names)}, got {shown(value)}.")
     if value not in names:
         raise ValueError(f"`{name}` must be one of {_quoted(names)}, got {value!r}.")
     return value
@@ -97,11 +103,14 @@ def float_type(value: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as a dtype."""
     try:
         dtype = None if value is None else np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # SyntaxError: of a string with commas
         dtype = None
     if dtype is None or dtype not in (np.float32, np.float64):
-        shown = value if isinstance(value, str) else dtype
-        raise ValueError(f"`dtype` must be 'float32' or 'float64', got '{shown}'.")
+        if isinstance(value, str):
+            words = f"'{value}'"
+        else:
+            words = shown(value) if dtype is None and value is not None else f"'{dtype}'"
+        raise ValueError(f"`dtype` must be 'float32' or 'float64', got {words}.")
     return dtype
 
 
@@ -158,6 +167,9 @@ def row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> NDArra
     if n_rows and result.min() < 0:
         row = int(np.argmax(result < 0))
         raise ValueError(f"`{name}` must not be negative, got {result[row]} in row {row}.")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(result.sum()):
+            raise ValueError(f"`{name}` must have a finite sum: divide the weights by the largest.")
     return result
 
 
@@ -173,8 +185,13 @@ def numeric(array: Any, name: str) -> NDArray[Any]:
             )
         array = array.data
     try:
-        result = np.asarray(array)
-    except ValueError:
+        if _RAGGED_WARNS and not isinstance(array, np.ndarray):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.VisibleDeprecationWarning)  # type: ignore
+                result = np.asarray(array)
+        else:
+            result = np.asarray(array)
+    except (ValueError, Warning):
         raise ValueError(
             f"`{name}` must be a rectangular array of numbers, got rows of different lengths."
         ) from None
@@ -184,7 +201,13 @@ def numeric(array: Any, name: str) -> NDArray[Any]:
     elif kind not in "biuf":
         words = {"c": "complex numbers", "U": "strings", "S": "strings", "M": "dates",
                  "m": "time differences", "V": "a structured array"}  # fmt: skip
-        raise TypeError(f"`{name}` must hold numbers, got {words.get(kind, str(result.dtype))}.")
+        text = f"`{name}` must hold numbers, got {words.get(kind, str(result.dtype))}"
+        if kind in "US" and result.size:
+            # A single string in a list of numbers makes NumPy turn all of them into strings.
+            objects = result if array is result else np.asarray(array, dtype=object)
+            first = next((i for i, v in enumerate(objects.flat) if isinstance(v, (str, bytes))), 0)
+            text += f", the first {_place(first, result.shape)}: convert them to numbers first"
+        raise TypeError(f"{text}.")
     return result
 
 
@@ -201,12 +224,25 @@ def _from_objects(objects: NDArray[Any], array: Any, name: str) -> NDArray[np.fl
     """Return an array of Python numbers as float64."""
     if objects.ndim == 0:
         raise TypeError(f"`{name}` must be an array of numbers, got {type(array).__name__}.")
-    for item in objects.flat:
+    for first, item in enumerate(objects.flat):
         if not isinstance(item, (numbers.Real, np.bool_)) and not _is_decimal(item):
-            kind = type(item).__name__
             if isinstance(item, (list, tuple, np.ndarray)):
-                kind = "rows of different lengths"
-            raise TypeError(f"`{name}` must hold numbers, got {kind}.")
+                raise ValueError(
+                    f"`{name}` must be a rectangular array of numbers, "
+                    "got rows of different lengths."
+                )
+            remedy = "convert such values to numbers first"
+            if not isinstance(item, (str, bytes)) and str(item) in ("None", "<NA>", "NaT"):
+                remedy = "remove or replace such values"
+            raise TypeError(
+                f"`{name}` must hold numbers, got {type(item).__name__} "
+                f"{_place(first, objects.shape)}: {remedy}."
+            )
+        if _is_decimal(item) and item.is_snan():
+            raise ValueError(
+                f"`{name}` must be finite, got sNaN {_place(first, objects.shape)}: remove or "
+                "replace such values."
+            )
     try:
         return objects.astype(np.float64)
     except OverflowError:
@@ -226,16 +262,16 @@ def is_finite(array: NDArray[Any]) -> bool:
 
 def _name_culprit(result: NDArray[Any], source: NDArray[Any], name: str) -> None:
     """Raise the error that names the first element that is not finite."""
-    at = tuple(map(int, np.unravel_index(np.argmin(np.isfinite(result)), result.shape)))
-    value = source[at]
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at))
+    first = int(np.argmin(np.isfinite(result)))
+    value = source[np.unravel_index(first, result.shape)]
+    place = _place(first, result.shape)
     if np.isfinite(value):
         wider = " or use `dtype='float64'`" if result.dtype == np.float32 else ""
         raise ValueError(
-            f"`{name}` must fit {result.dtype}, got {value} in {place}: scale it down{wider}."
+            f"`{name}` must fit {result.dtype}, got {value} {place}: scale it down{wider}."
         )
     raise ValueError(
-        f"`{name}` must be finite, got {value} in {place}: remove or replace such values."
+        f"`{name}` must be finite, got {value} {place}: remove or replace such values."
     )
 
 
@@ -252,13 +288,30 @@ def _dimensions(array: NDArray[Any]) -> str:
     return "a single number" if array.ndim == 0 else f"{array.ndim}-d of shape {array.shape}"
 
 
+def _place(first: int, shape: tuple[int, ...]) -> str:
+    """Return "in row 3, column 1" for the flat index of an element."""
+    at = map(int, np.unravel_index(first, shape))
+    return "in " + ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at))
+
+
 def _quoted(names: list[str]) -> str:
     """Return the names, each in quotes."""
     return ", ".join(repr(name) for name in names)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a number or string as it is, anything else as the name of its kind."""
-    if isinstance(value, (str, bool, np.bool_, numbers.Number)) and len(repr(value)) <= 40:
-        return str(value) if isinstance(value, np.generic) else repr(value)
+    if isinstance(value, (str, bool, np.bool_, numbers.Number)):
+        words = _brief(value) if isinstance(value, (int, np.generic)) else repr(value)
+        if len(words) <= 40:
+            return words
     return "None" if value is None else type(value).__name__
+
+
+def _brief(value: Any) -> str:
+    """Return a number in words of bearable length."""
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write some
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, numbers.Rational) and abs(int(value.numerator)) >= 2**128:
+        return type(value).__name__
+    return str(value)

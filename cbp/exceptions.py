@@ -8,8 +8,8 @@ __all__ = ["DivergenceError"]
 class DivergenceError(ArithmeticError):
     """Training ran out of the finite numbers: the loss or a parameter became infinite or NaN.
 
-    The network holds the parameters of the last completed update, the trainer's history every
-    epoch completed before.
+    The network holds the parameters of the last completed update, which may not be finite, the
+    trainer's history every epoch completed before.
 
     Attributes
     ----------

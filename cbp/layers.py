@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from . import _check, initializers
 from ._backprop import ACTIVATIONS
 
@@ -60,10 +62,13 @@ class Dense:
             _check.flag(self.bias, "bias")
         if self.init is not None:
             initializers.checked(self.init)
-        if not isinstance(self.trainable, bool) and self.trainable not in ("weights", "biases"):
-            raise ValueError(
+        if isinstance(self.trainable, np.bool_):
+            object.__setattr__(self, "trainable", bool(self.trainable))
+        known = isinstance(self.trainable, (bool, str))
+        if not known or self.trainable not in (True, False, "weights", "biases"):
+            raise (ValueError if known else TypeError)(
                 "`trainable` must be True, False, 'weights' or 'biases', "
-                f"got {self.trainable!r}."
+                f"got {_check.shown(self.trainable)}."
             )
 
     @property

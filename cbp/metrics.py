@@ -23,8 +23,8 @@ def accuracy(
     Parameters
     ----------
     y_true : array_like
-        Labels (n_samples,), or rows (n_samples, n_outputs) whose largest element marks the class,
-        one-hot for instance.
+        Labels (n_samples,), or rows (n_samples, n_outputs) whose one largest element marks the
+        class, one-hot for instance.
     y_pred : array_like, (n_samples, n_outputs) or (n_samples,)
         A network's outputs. With several, the largest is the answer; with one, it is class 1
         above 0.5 and class 0 otherwise.
@@ -34,7 +34,8 @@ def accuracy(
     Raises
     ------
     TypeError, ValueError
-        The arrays are not numbers, do not belong together, or hold no rows.
+        The arrays are not numbers, do not belong together, hold no rows, or a row of `y_true`
+        has several largest elements, as with several labels a row.
 
     Examples
     --------
@@ -47,6 +48,7 @@ def accuracy(
         raise ValueError(
             f"`y_true` must have shape ({len(y)},) or {y.shape} (as `y_pred` has), got {t.shape}."
         )
+    check_classes(t, "y_true")
     if y.shape[1] == 1:
         right = (t.reshape(len(t)) > 0.5) == (y[:, 0] > 0.5)
     else:
@@ -87,6 +89,19 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: ArrayLike | None 
     constant = spread == 0.0
     score = np.where(constant, residual == 0.0, 1.0 - residual / np.where(constant, 1.0, spread))
     return float(score.mean())
+
+
+def check_classes(targets: NDArray[Any], name: str) -> None:
+    """Raise ValueError if a row of several targets does not name one class."""
+    if targets.ndim != 2 or targets.shape[1] < 2:
+        return
+    ties = (targets == targets.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    if ties.any():
+        row = int(np.argmax(ties))
+        raise ValueError(
+            f"`{name}` must have one largest element in every row for accuracy, as one-hot rows "
+            f"have, got several in row {row}: accuracy is not for several labels a row."
+        )
 
 
 METRICS = {"accuracy": accuracy, "r2": r2}

@@ -8,6 +8,7 @@ never replaced while the network lives.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -85,10 +86,28 @@ class Views(Sequence[Any]):
         return iter(self._views)
 
     def __getitem__(self, layer: Any) -> Any:
-        return self._views[layer]
+        return self._views[layer if isinstance(layer, slice) else self._index(layer)]
+
+    def _index(self, layer: Any) -> int:
+        """Return the number of a layer, which may count from the end."""
+        n = len(self._views)
+        try:
+            index = operator.index(layer)
+        except TypeError:
+            raise TypeError(
+                f"`{self._name}[...]` takes the number of one layer, from 0 to {n - 1}, "
+                f"got {_check.shown(layer)}."
+            ) from None
+        if not -n <= index < n:
+            raise IndexError(
+                f"`{self._name}[...]` takes the number of one layer, from 0 to {n - 1}, "
+                f"got {_check.shown(index)}."
+            )
+        return index
 
     def __setitem__(self, layer: int, values: ArrayLike) -> None:
-        view, name = self._views[layer], f"{self._name}[{layer}]"
+        index = self._index(layer)
+        view, name = self._views[index], f"{self._name}[{index}]"
         if view is None:
             raise ValueError(f"`{name}` cannot be set: the layer has no biases.")
         source = _check.numeric(values, name)
@@ -198,10 +217,17 @@ class Network:
         self._build(n_inputs, layers, _check.float_type(dtype), _check.seed(seed))
         for index, layer in enumerate(layers):
             assert layer.init is not None and layer.activation is not None
-            n_in, n_out = self.weights[index].shape
-            self.weights[index][...] = initializers.initial_weights(
-                layer.init, layer.activation, n_in, n_out, self.seed, index
-            )
+            W = self.weights[index]
+            n_in, n_out = W.shape
+            with np.errstate(over="ignore", invalid="ignore"):
+                W[...] = initializers.initial_weights(
+                    layer.init, layer.activation, n_in, n_out, self.seed, index
+                )
+            if not _check.is_finite(W):
+                raise ValueError(
+                    f"`init` of layer {index + 1} must give weights that are finite in "
+                    f"{W.dtype}, got {layer.init}: make it narrower."
+                )
 
     def _build(
         self, n_inputs: int, layers: tuple[Dense, ...], dtype: np.dtype[Any], seed: int
@@ -302,11 +328,28 @@ class Network:
     # ---- copies -------------------------------------------------------------------------------
 
     def copy(self) -> Network:
-        """Return an independent network with the same layers and parameters."""
+        """Return an independent network with the same layers and parameters.
+
+        `copy.copy`, `copy.deepcopy` and `pickle` do the same.
+
+        Raises
+        ------
+        RuntimeError
+            The network is being trained by another thread.
+        """
         twin = Network.__new__(type(self))
         twin._build(self._n_inputs, self._layers, self._dtype, self._seed)
-        twin._theta[...] = self._theta
+        self._read_into(twin._theta)
         return twin
+
+    def _read_into(self, theta: NDArray[Any]) -> NDArray[Any]:
+        """Copy the parameters, all of one update; RuntimeError while somebody trains them."""
+        self._core.begin_reading()
+        try:
+            theta[...] = self._theta
+        finally:
+            self._core.end_reading()
+        return theta
 
     def __copy__(self) -> Network:
         return self.copy()
@@ -320,7 +363,7 @@ class Network:
             "layers": self._layers,
             "dtype": self._dtype.name,
             "seed": self._seed,
-            "parameters": self._theta.copy(),
+            "parameters": self._read_into(np.empty_like(self._theta)),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -339,7 +382,8 @@ class Network:
         X : array_like, (n_samples, n_inputs) or (n_inputs,)
             Copied only if it is not a C-ordered array of the network's dtype.
         out : ndarray, (n_samples, n_outputs), optional
-            Where to write the outputs: C-ordered, of the network's dtype, apart from X.
+            Where to write the outputs: C-ordered, of the network's dtype, apart from X and
+            the parameters.
         n_threads : int, optional
             As many threads as the work pays for by default.
 
@@ -361,6 +405,8 @@ class Network:
             out = np.empty(shape, self._dtype)
         else:
             _check_out(out, shape, self._dtype, X)
+            if np.may_share_memory(out, self._theta):
+                raise ValueError("`out` must not share memory with the network's parameters.")
         self._core.predict(X, out, self._threads(n_threads, 2e-6 * len(X)))
         return out
 
@@ -394,9 +440,20 @@ class Network:
         True
         """
         def otherwise(x: Any, out: NDArray[Any] | None) -> NDArray[Any]:
-            one = np.ndim(x) == 1
-            y = self.predict(x, None if out is None else out[np.newaxis] if one else out)
-            return out if out is not None else y[0] if one else y
+            X = _check.numeric(x, "X")
+            if X.ndim != 1:
+                return self.predict(X, out)
+            if not isinstance(out, np.ndarray):
+                return self.predict(X, out)[0]
+            if out.shape != (self._layers[-1].n_outputs,):
+                # X comes first, as in `predict`.
+                _check.rows(X, self._n_inputs, self._dtype, one_row=True)
+                raise ValueError(
+                    f"`out` must have shape ({self._layers[-1].n_outputs},) for one row of shape "
+                    f"({self._n_inputs},), got {out.shape}."
+                )
+            self.predict(X, out[np.newaxis])
+            return out
 
         return Predictor(self._core, self._dtype.char, otherwise)
 
@@ -643,6 +700,8 @@ def _layers(
                 f"`activation` of layer {index + 1} must not be softmax, which is for the "
                 "output: set `output_activation='softmax'`."
             )
+        if layer.activation == "softmax" and layer.n_outputs == 1:
+            raise ValueError("A softmax output must have at least 2 units, got 1: use sigmoid.")
         if layer.trainable == "biases" and not layer.bias:
             raise ValueError(
                 f"`trainable` of layer {index + 1} must not be 'biases': the layer has none."

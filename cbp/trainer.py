@@ -7,6 +7,7 @@ ends, the network holds the last completed update, and the trainer can go on fro
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -29,6 +30,10 @@ __all__ = ["Trainer"]
 _CHUNK = 8192
 # With a progress line and nothing else to do at epoch ends, how long the loop runs by itself.
 _PROGRESS_SECONDS = 0.2
+# Epochs that the loop runs at most in one piece: bounds the memory of their losses.
+_MOST_EPOCHS = 65_536
+# Bytes of an array that tell it from another one: keeps Ctrl-C quick where the data are large.
+_MOST_BYTES = 2**23
 
 
 class _Data(NamedTuple):
@@ -61,8 +66,8 @@ class Trainer:
     l2 : float
         Adds ½ l2 Σ W² to what is minimised (weights, not biases), whatever the batch size.
     metrics : str or list of str
-        "accuracy", "r2": taken at the end of every epoch, of the validation data if there are
-        any, else of the training data.
+        "accuracy" (sigmoid or softmax output; one class a row), "r2": taken at the end of every
+        epoch, of the validation data if there are any, else of the training data.
     n_threads : int or "auto"
         "auto": as many as one minibatch pays for, and the machine allows. No result depends on it.
     seed : int, optional
@@ -72,7 +77,7 @@ class Trainer:
     Attributes
     ----------
     net, loss, optimizer, batch_size, shuffle, l2, metrics, n_threads, seed
-        As given, with names and "auto" resolved.
+        As given, with names and "auto" resolved. Read-only, but for `n_threads`.
     learning_rate : float
         May be set between calls.
     history : History
@@ -110,26 +115,81 @@ class Trainer:
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"`net` must be a Network, got {type(net).__name__}.")
-        self.net = net
-        self.loss = losses.checked(loss, net.activations[-1])
-        self.optimizer = optimizers.checked(optimizer)
-        self.batch_size = None if batch_size is None else _check.integer(
+        self._net = net
+        self._loss = losses.checked(loss, net.activations[-1])
+        self._optimizer = optimizers.checked(optimizer)
+        self._batch_size = None if batch_size is None else _check.integer(
             batch_size, "batch_size", 1, 2**62)  # fmt: skip
-        self.shuffle = _check.flag(shuffle, "shuffle")
-        self.l2 = _check.number(l2, "l2", least=0.0)
-        self.metrics = _metrics.checked(metrics)
+        self._shuffle = _check.flag(shuffle, "shuffle")
+        self._l2 = _check.number(l2, "l2", least=0.0)
+        self._metrics = _metrics.checked(metrics)
         if "r2" in self.metrics and self.loss.name == "categorical_cross_entropy":
             raise ValueError("`metrics` r2 does not go with a softmax output: use 'accuracy'.")
-        _check.threads(n_threads)
+        if "accuracy" in self.metrics and net.activations[-1] not in ("sigmoid", "softmax"):
+            raise ValueError(
+                "`metrics` accuracy needs a sigmoid or softmax output, got "
+                f"{net.activations[-1]}: use 'r2'."
+            )
         self.n_threads = n_threads
-        self.seed = _check.seed(seed)
+        self._seed = _check.seed(seed)
         self.history = History()
         self.threads_used = 1
-        self._learning_rate = float(self.optimizer.learning_rate)
+        self.learning_rate = self.optimizer.learning_rate
         code = OPTIMIZERS[self.optimizer.rule]
         self._states = [parameter_like(net.n_parameters, net.dtype) for _ in range(N_STATES[code])]
         self._place: dict[str, Any] = {}  # where the run stands, as the last loop told it
-        self._epoch_rows = 0
+        self._interrupted = b""  # what the epoch that it stands in was of: see _fingerprint
+        self._diverged = False  # whether the last run did
+
+    @property
+    def net(self) -> Network:
+        """The network that is trained."""
+        return self._net
+
+    @property
+    def loss(self) -> losses.Loss:
+        """What is minimised."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> optimizers.SGD | optimizers.Adam:
+        """The update rule; the present step size is `learning_rate`."""
+        return self._optimizer
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a minibatch; None: all."""
+        return self._batch_size
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every epoch takes the rows in a new random order."""
+        return self._shuffle
+
+    @property
+    def l2(self) -> float:
+        """The factor of the penalty ½ Σ W²."""
+        return self._l2
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured at the end of every epoch."""
+        return self._metrics
+
+    @property
+    def seed(self) -> int:
+        """What the shuffling is drawn from."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int | str:
+        """Threads to use, or "auto", from the next call on."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, value: int | str) -> None:
+        asked = _check.threads(value)
+        self._n_threads: int | str = "auto" if asked is None else asked
 
     @property
     def learning_rate(self) -> float:
@@ -138,12 +198,16 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = _check.number(value, "learning_rate", above=0.0)
+        rate = _check.number(value, "learning_rate", above=0.0)
+        if rate > float(np.finfo(self.net.dtype).max):
+            raise ValueError(f"`learning_rate` must fit {self.net.dtype}, got {value}: lower it.")
+        self._learning_rate = rate
 
     def __repr__(self) -> str:
         return (
             f"Trainer({self.net!r}, loss={self.loss!r}, optimizer={self.optimizer!r}, "
-            f"batch_size={self.batch_size}, epochs={self.history.epochs})"
+            f"learning_rate={self.learning_rate:g}, batch_size={self.batch_size}, "
+            f"epochs={self.history.epochs})"
         )
 
     # ---- training -----------------------------------------------------------------------------
@@ -201,22 +265,28 @@ class Trainer:
         -----
         However a call ends, the network holds the last completed update and `history` the
         completed epochs. The next call goes on from there: optimizer state, counters and random
-        streams continue, and an interrupted epoch is finished first.
+        streams continue, and an interrupted epoch is finished first. With other data or another
+        order that epoch begins anew; of arrays beyond 8 MiB, evenly spaced rows are compared.
         """
         data = self._data(X, Y, sample_weight)
         epochs = _check.integer(epochs, "epochs", 1, 2**31)
         validation = self._validation(validation_data)
+        if validation is None:
+            self._check_measurable(data, self.metrics)
         orders = _orders(order, epochs, len(data.X))
         if not isinstance(progress, bool) and progress != "auto":
             raise ValueError(f"`progress` must be True, False or 'auto', got {progress!r}.")
         stops = validation is not None or bool(self.metrics) or len(orders) > 1
         loop, n_threads = self._loop(data, orders[0], self.batch_size, self.shuffle)
+        if self._place["row"] and _fingerprint(data, orders[0]) != self._interrupted:
+            loop.rewind()
+        spoilt = self._diverged or not _check.is_finite(self.net.parameters)
         history, start = History(), time.monotonic()
         try:
             with Progress(epochs, progress) as shown:
                 seconds = _PROGRESS_SECONDS if shown.shown else 0.0  # 0: the loop runs to the end
                 while history.epochs < epochs:
-                    told = np.empty(1 if stops else epochs - history.epochs)
+                    told = np.empty(1 if stops else min(epochs - history.epochs, _MOST_EPOCHS))
                     before = loop.epoch
                     try:
                         loop.run(told, seconds, n_threads, orders[history.epochs % len(orders)])
@@ -229,15 +299,22 @@ class Trainer:
                         history.amend(self._measure(data, self.metrics))
                     shown.update(history.epochs, {name: history[name][-1] for name in history})
         except Diverged as error:
-            raise self._divergence(data, error) from None
+            epoch, batch = error.epoch + 1, error.batch + 1
+            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
+            raise self._divergence(data, text, epoch, batch, spoilt) from None
         finally:
             history.seconds = time.monotonic() - start
             self.history.extend(history)
             self._place = loop.state()
-            self._epoch_rows = _epoch_rows(data, orders[0])
+            if self._place["row"]:
+                self._interrupted = _fingerprint(data, orders[history.epochs % len(orders)])
             self.threads_used = loop.threads_used
         if not _check.is_finite(self.net.parameters):
-            raise self._divergence(data, None)
+            epoch, rows = self._place["epoch"], _epoch_rows(data, orders[0])
+            text = f"A parameter became infinite or NaN by the end of epoch {epoch}"
+            batch = -(-rows // (self.batch_size or rows))
+            raise self._divergence(data, text, epoch, batch, spoilt)
+        self._diverged = False
         return history
 
     def train_on_batch(
@@ -271,11 +348,16 @@ class Trainer:
         try:
             loop.run(told, 0.0, n_threads)
         except Diverged as error:
-            raise self._divergence(data, error) from None
+            epoch, batch = error.epoch + 1, error.batch + 1
+            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
+            # A batch whose loss is not finite updates nothing: these are the parameters before.
+            spoilt = self._diverged or not _check.is_finite(self.net.parameters)
+            raise self._divergence(data, text, epoch, batch, spoilt) from None
         finally:
             now = loop.state()
             self._place.update({name: now[name] for name in ("step", "power_1", "power_2")})
             self.threads_used = loop.threads_used
+        self._diverged = False
         return float(told[0])
 
     def evaluate(
@@ -299,9 +381,9 @@ class Trainer:
         TypeError, ValueError, RuntimeError
             As in `fit`.
         """
-        return self._measure(
-            self._data(X, Y, sample_weight), ("loss", *(self.metrics or self._usual_metrics()))
-        )
+        data, names = self._data(X, Y, sample_weight), self.metrics or self._usual_metrics()
+        self._check_measurable(data, names)
+        return self._measure(data, ("loss", *names))
 
     # ---- what fit is made of ------------------------------------------------------------------
 
@@ -323,9 +405,21 @@ class Trainer:
                 f"got {type(validation_data).__name__}."
             )
         try:
-            return self._data(*validation_data, *[None] * (3 - len(validation_data)))
+            data = self._data(*validation_data, *[None] * (3 - len(validation_data)))
+            self._check_measurable(data, self.metrics)
+            return data
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `validation_data`, {error}") from None
+
+    def _check_measurable(self, data: _Data, names: tuple[str, ...]) -> None:
+        """Refuse data whose metrics would fail after the training."""
+        if names and data.weight is not None and not data.weight.any():
+            raise ValueError(
+                "The sample weights must not all be 0 where metrics are asked: "
+                "give some rows a weight."
+            )
+        if "accuracy" in names and data.targets.values is not None:
+            _metrics.check_classes(data.targets.values, "Y")
 
     def _loop(
         self, data: _Data, order: NDArray[np.intp] | None, batch_size: int | None, shuffle: bool
@@ -355,8 +449,6 @@ class Trainer:
         else:
             self._place = loop.state()
         loop.learning_rate = self._learning_rate
-        if rows != self._epoch_rows:
-            loop.rewind()  # an interrupted epoch of other rows cannot be finished
         loop.bind(data.X, *data.targets, data.weight)
         asked = _check.threads(self.n_threads)
         if asked is None:
@@ -404,9 +496,18 @@ class Trainer:
             return total
         return total / weight_sum if weight_sum else 0.0
 
-    def _divergence(self, data: _Data, error: Diverged | None) -> DivergenceError:
-        """Return the error that names the epoch, the batch and the layer."""
-        remedy = f"lower the learning rate (now {self.learning_rate:g}) or scale the inputs"
+    def _divergence(
+        self, data: _Data, text: str, epoch: int, batch: int, spoilt: bool
+    ) -> DivergenceError:
+        """Return the error that names the epoch, the batch and the layer.
+
+        `spoilt`: whether the trainer had diverged before, or the parameters were not finite.
+        """
+        remedy = (f"lower the learning rate (now {self.learning_rate:g}) and start again from a "
+                  "new network, or scale the inputs")  # fmt: skip
+        if spoilt:
+            remedy = "start again from a new network, the parameters were spoilt before this call"
+        self._diverged = True
         pairs = list(zip(self.net.weights, self.net.biases))
         for index, arrays in enumerate(pairs):
             if not all(_check.is_finite(array) for array in arrays if array is not None):
@@ -414,13 +515,6 @@ class Trainer:
                 break
         else:
             layer, where = self._first_not_finite(data)
-        if error is None:
-            epoch, batch = self._place["epoch"], -(-self._epoch_rows // (
-                self.batch_size or self._epoch_rows))  # fmt: skip
-            text = f"A parameter became infinite or NaN by the end of epoch {epoch}"
-        else:
-            epoch, batch = error.epoch + 1, error.batch + 1
-            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
         return DivergenceError(f"{text} ({where}): {remedy}.", epoch, batch, layer)
 
     def _first_not_finite(self, data: _Data) -> tuple[int, str]:
@@ -436,6 +530,20 @@ class Trainer:
 def _epoch_rows(data: _Data, order: NDArray[np.intp] | None) -> int:
     """Return how many rows an epoch takes."""
     return len(data.X if order is None else order)
+
+
+def _fingerprint(data: _Data, order: NDArray[np.intp] | None) -> bytes:
+    """Return what tells an epoch of these rows in this order from another one.
+
+    All of an array up to _MOST_BYTES, evenly spaced rows of a larger one.
+    """
+    result = hashlib.blake2b(digest_size=16)
+    for array in (data.X, *data.targets, data.weight, order):
+        result.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
+        if array is not None and array.size:
+            step = -(-array.nbytes // _MOST_BYTES)
+            result.update(np.ascontiguousarray(array[::step]).data)
+    return result.digest()
 
 
 def _orders(order: Any, epochs: int, n_rows: int) -> list[NDArray[np.intp] | None]:

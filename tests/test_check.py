@@ -35,6 +35,10 @@ def with_value(value, dtype=np.float64):
     return bad
 
 
+def predict_into_parameters(network):
+    return network.predict(X[:1], network.parameters[:2].reshape(1, 2))
+
+
 class Sparse:
     """Looks like a matrix of scipy.sparse."""
 
@@ -70,23 +74,33 @@ BAD_X = [
     ("beyond float32", with_value(1e39), ValueError,
      "`X` must fit float32, got 1e+39 in row 3, column 1: scale it down or use "
      "`dtype='float64'`."),
-    ("strings", [["1", "2", "3"]], TypeError, "`X` must hold numbers, got strings."),
-    ("bytes", np.array([[b"1", b"2", b"3"]]), TypeError, "`X` must hold numbers, got strings."),
+    ("strings", [["1", "2", "3"]], TypeError,
+     "`X` must hold numbers, got strings, the first in row 0, column 0: convert them to numbers "
+     "first."),
+    ("one string", [[1, 2, 3], [1, "2", 3]], TypeError,
+     "`X` must hold numbers, got strings, the first in row 1, column 1: convert them to numbers "
+     "first."),
+    ("bytes", np.array([[b"1", b"2", b"3"]]), TypeError,
+     "`X` must hold numbers, got strings, the first in row 0, column 0: convert them to numbers "
+     "first."),
     ("string objects", np.array([["1", "2", "3"]], dtype=object), TypeError,
-     "`X` must hold numbers, got str."),
+     "`X` must hold numbers, got str in row 0, column 0: convert such values to numbers first."),
     ("complex", with_value(1j, complex), TypeError, "`X` must hold numbers, got complex numbers."),
     ("masked", MASKED, ValueError,
      "`X` has masked values: replace them first, as with `X.filled(0.0)`."),
     ("None", None, TypeError, "`X` must be an array of numbers, got NoneType."),
     ("dict", {}, TypeError, "`X` must be an array of numbers, got dict."),
-    ("object", [[1, 2, None]], TypeError, "`X` must hold numbers, got NoneType."),
+    ("object", [[1, 2, 3], [1, 2, None]], TypeError,
+     "`X` must hold numbers, got NoneType in row 1, column 2: remove or replace such values."),
+    ("signaling nan", [[decimal.Decimal("sNaN"), 2, 3]], ValueError,
+     "`X` must be finite, got sNaN in row 0, column 0: remove or replace such values."),
     ("ragged", [[1, 2, 3], [1, 2]], ValueError,
      "`X` must be a rectangular array of numbers, got rows of different lengths."),
     ("large integer", [[1, 2, 10**400]], ValueError,
      "`X` holds an integer too large for float64."),
     ("dates", DATES, TypeError, "`X` must hold numbers, got dates."),
     ("date objects", [[datetime.date(1986, 10, 9)] * 3], TypeError,
-     "`X` must hold numbers, got date."),
+     "`X` must hold numbers, got date in row 0, column 0: convert such values to numbers first."),
     ("time differences", DATES - DATES, TypeError, "`X` must hold numbers, got time differences."),
     ("structured", RECORDS, TypeError, "`X` must hold numbers, got a structured array."),
     ("sparse", Sparse(), TypeError, "`X` is a sparse matrix: pass `X.toarray()`."),
@@ -97,8 +111,6 @@ BAD_X = [
                          ids=[row[0] for row in BAD_X])
 def test_bad_inputs(bad, error, sentence):
     """Every method that takes X refuses it with the same sentence."""
-    if sentence.startswith("`X` must be a rect") and np.lib.NumpyVersion(np.__version__) < "1.24.0":
-        pytest.skip("NumPy makes an array of lists")
     network, run = net(), trainer()
     calls = [network.predict, network, network.forward, lambda x: network.gradient(x, Y),
              lambda x: network.loss_and_gradient(x, Y)]
@@ -127,7 +139,8 @@ BAD_Y = [
      "(5,): pass `cbp.one_hot(Y, 2)`."),
     ("nan", "identity", [[0, 0], [0, NAN], [0, 0], [0, 0], [0, 0]], ValueError,
      "`Y` must be finite, got nan in row 1, column 1: remove or replace such values."),
-    ("strings", "softmax", list("abcde"), TypeError, "`Y` must hold numbers, got strings."),
+    ("strings", "softmax", list("abcde"), TypeError,
+     "`Y` must hold numbers, got strings, the first in row 0: convert them to numbers first."),
     ("binary range", "sigmoid", [[0, 1], [0, 1], [0, -1], [0, 1], [0, 1]], ValueError,
      "`Y` must lie in [0, 1] for binary cross-entropy, got -1.0 in row 2, column 1: write the two "
      "classes as 0 and 1."),
@@ -170,6 +183,7 @@ WEIGHTS = [
     ([1, 1, -1, 1, 1], "`sample_weight` must not be negative, got -1.0 in row 2."),
     ([1, 1, NAN, 1, 1], "`sample_weight` must be finite, got nan in row 2: remove or replace such "
                         "values."),
+    ([1e308] * 5, "`sample_weight` must have a finite sum: divide the weights by the largest."),
 ]  # fmt: skip
 
 
@@ -208,6 +222,10 @@ ARGUMENTS = [
      "`sizes` must have at most 1000 layers, got 999999."),
     (lambda: cbp.Network([cbp.Dense(3), 2]), TypeError,
      "`sizes[0]` must be an integer, the number of inputs, got a Dense."),
+    (lambda: cbp.Network([3, 10**5000]), ValueError,
+     f"`sizes[1]` must be at most {MOST}, got an integer of 16610 bits."),
+    (lambda: cbp.Network([3, 1], output_activation="softmax"), ValueError,
+     "A softmax output must have at least 2 units, got 1: use sigmoid."),
     # names
     (lambda: net(activation="relo"), ValueError,
      f"`activation` must be one of {ACTIVATIONS}, got 'relo'."),
@@ -231,6 +249,9 @@ ARGUMENTS = [
     (lambda: net(dtype=">f4"), ValueError, "`dtype` must be 'float32' or 'float64', got '>f4'."),
     (lambda: net(dtype="real"), ValueError, "`dtype` must be 'float32' or 'float64', got 'real'."),
     (lambda: net(dtype=None), ValueError, "`dtype` must be 'float32' or 'float64', got 'None'."),
+    (lambda: net(dtype=3), ValueError, "`dtype` must be 'float32' or 'float64', got 3."),
+    (lambda: net(dtype={"a": 1}), ValueError,
+     "`dtype` must be 'float32' or 'float64', got dict."),
     (lambda: net(bias=1), TypeError, "`bias` must be True or False, got 1."),
     # seeds
     (lambda: cbp.Network([3, 2], seed=-1), ValueError, "`seed` must be at least 0, got -1."),
@@ -245,6 +266,8 @@ ARGUMENTS = [
     (lambda: cbp.Dense(4, bias="no"), TypeError, "`bias` must be True or False, got 'no'."),
     (lambda: cbp.Dense(4, trainable="bias"), ValueError,
      "`trainable` must be True, False, 'weights' or 'biases', got 'bias'."),
+    (lambda: cbp.Dense(4, trainable=np.ones(2)), TypeError,
+     "`trainable` must be True, False, 'weights' or 'biases', got ndarray."),
     (lambda: cbp.Network([3, cbp.Dense(2, trainable="biases")], bias=False), ValueError,
      "`trainable` of layer 1 must not be 'biases': the layer has none."),
     # initializers
@@ -253,6 +276,9 @@ ARGUMENTS = [
     (lambda: cbp.initializers.Uniform(INF), ValueError,
      "`limit` must be a finite number at least 0, got inf."),
     (lambda: cbp.initializers.Normal("1"), TypeError, "`std` must be a number, got '1'."),
+    (lambda: net(init=cbp.initializers.Normal(1e300)), ValueError,
+     "`init` of layer 1 must give weights that are finite in float32, got Normal(std=1e+300): "
+     "make it narrower."),
     # losses
     (lambda: net().gradient(X, Y, "mse"), ValueError,
      "`loss` must be one of 'auto', 'squared_error', 'binary_cross_entropy', "
@@ -282,6 +308,14 @@ ARGUMENTS = [
     (lambda: cbp.SGD(NAN), ValueError,
      "`learning_rate` must be a finite number above 0, got nan."),
     (lambda: cbp.SGD(INF), ValueError, "`learning_rate` must be a finite number above 0, got inf."),
+    (lambda: cbp.SGD(10**400), ValueError,
+     "`learning_rate` must be a finite number above 0, got an integer of 1329 bits."),
+    (lambda: cbp.SGD(fractions.Fraction(10**400)), ValueError,
+     "`learning_rate` must be a finite number above 0, got Fraction."),
+    (lambda: trainer(optimizer=cbp.SGD(1e39)), ValueError,
+     "`learning_rate` must fit float32, got 1e+39: lower it."),
+    (lambda: setattr(trainer(), "learning_rate", 1e39), ValueError,
+     "`learning_rate` must fit float32, got 1e+39: lower it."),
     (lambda: cbp.SGD(0), ValueError, "`learning_rate` must be a finite number above 0, got 0."),
     (lambda: cbp.Adam(-0.1), ValueError,
      "`learning_rate` must be a finite number above 0, got -0.1."),
@@ -307,6 +341,8 @@ ARGUMENTS = [
      "`metrics` must be a name or a list of names, got function."),
     (lambda: trainer("softmax", metrics="r2"), ValueError,
      "`metrics` r2 does not go with a softmax output: use 'accuracy'."),
+    (lambda: trainer(metrics="accuracy"), ValueError,
+     "`metrics` accuracy needs a sigmoid or softmax output, got identity: use 'r2'."),
     (lambda: trainer(n_threads=0), ValueError, "`n_threads` must be at least 1, got 0."),
     (lambda: net().predict(X, n_threads=0), ValueError, "`n_threads` must be at least 1, got 0."),
     (lambda: net().predict(X, n_threads=1.0), TypeError,
@@ -350,7 +386,20 @@ ARGUMENTS = [
      "`out` must be C-contiguous, aligned and writable: use `np.empty`."),
     (lambda: net(sizes=(3, 3)).predict(X, X), ValueError,
      "`out` must not share memory with `X`."),
+    (lambda: predict_into_parameters(net()), ValueError,
+     "`out` must not share memory with the network's parameters."),
+    (lambda: net().predictor()(X[0], [0, 0]), TypeError, "`out` must be an array, got list."),
+    (lambda: net().predictor()(X[0], np.zeros((1, 2), np.float32)), ValueError,
+     "`out` must have shape (2,) for one row of shape (3,), got (1, 2)."),
+    (lambda: net().predictor()(X[0], np.zeros(3, np.float32)), ValueError,
+     "`out` must have shape (2,) for one row of shape (3,), got (3,)."),
     # parameters
+    (lambda: net().weights.__setitem__(7, 0.0), IndexError,
+     "`weights[...]` takes the number of one layer, from 0 to 0, got 7."),
+    (lambda: net().biases[7], IndexError,
+     "`biases[...]` takes the number of one layer, from 0 to 0, got 7."),
+    (lambda: net().weights.__setitem__(slice(0, 1), [np.zeros((3, 2))]), TypeError,
+     "`weights[...]` takes the number of one layer, from 0 to 0, got slice."),
     (lambda: net().weights.__setitem__(0, np.zeros((2, 3))), ValueError,
      "`weights[0]` must have shape (3, 2), got (2, 3)."),
     (lambda: net().biases.__setitem__(0, [0.0, NAN]), ValueError,
@@ -383,6 +432,12 @@ def test_a_network_larger_than_memory():
                        r"parameters need more than the \d+ GB of this machine: make its layers "
                        r"smaller\.$"):
         cbp.Network([MOST, MOST])
+
+
+def test_numpy_flags():
+    """NumPy's True is True."""
+    assert cbp.Dense(2, trainable=np.True_).trains == (True, True)
+    assert cbp.Dense(2, trainable=np.False_) == cbp.Dense(2, trainable=False)
 
 
 # ---- what is accepted -------------------------------------------------------------------------

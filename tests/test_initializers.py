@@ -9,14 +9,14 @@ import cbp
 from cbp import _runtime
 from cbp.initializers import INITIALIZERS, Normal, Uniform
 
-I, O = 300, 200
+INPUTS, OUTPUTS = 300, 200
 STD = {
-    "glorot_uniform": math.sqrt(2 / (I + O)),
-    "glorot_normal": math.sqrt(2 / (I + O)),
-    "he_uniform": math.sqrt(2 / I),
-    "he_normal": math.sqrt(2 / I),
-    "lecun_uniform": math.sqrt(1 / I),
-    "lecun_normal": math.sqrt(1 / I),
+    "glorot_uniform": math.sqrt(2 / (INPUTS + OUTPUTS)),
+    "glorot_normal": math.sqrt(2 / (INPUTS + OUTPUTS)),
+    "he_uniform": math.sqrt(2 / INPUTS),
+    "he_normal": math.sqrt(2 / INPUTS),
+    "lecun_uniform": math.sqrt(1 / INPUTS),
+    "lecun_normal": math.sqrt(1 / INPUTS),
     "uniform": 0.05 / math.sqrt(3),
     "normal": 0.05,
     "zeros": 0.0,
@@ -24,7 +24,7 @@ STD = {
 
 
 def weights(init="auto", **options):
-    return cbp.Network([I, O], init=init, dtype="float64", **{"seed": 3, **options}).weights[0]
+    return cbp.Network([INPUTS, OUTPUTS], init=init, dtype="float64", **{"seed": 3, **options}).weights[0]
 
 
 def test_every_rule_is_tested():

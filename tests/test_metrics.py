@@ -22,6 +22,16 @@ def test_accuracy_of_one_output():
     assert accuracy([[0], [1], [1], [0]], [[0.5], [0.6], [0.4], [0.1]]) == 0.75
 
 
+@pytest.mark.parametrize("row", [[1, 1, 0], [0, 0, 0]])
+def test_accuracy_wants_one_class_a_row(row):
+    """Several labels a row, or none, have no accuracy; rows of probabilities do."""
+    assert accuracy([[0.5, 0.2, 0.3]], [[0.9, 0.0, 0.1]]) == 1.0
+    with pytest.raises(ValueError, match=r"^`y_true` must have one largest element in every row "
+                       r"for accuracy, as one-hot rows have, got several in row 1: accuracy is "
+                       r"not for several labels a row\.$"):
+        accuracy([[1, 0, 0], row], SCORES[:2])
+
+
 def test_r2_by_hand():
     """Perfect predictions give 1, the mean gives 0, worse is negative."""
     t = np.array([1.0, 2.0, 3.0, 6.0])

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import signal
 import threading
 
 import numpy as np
@@ -282,6 +283,30 @@ def test_copies_are_by_value(duplicate):
     cbp.Trainer(twin).fit(X, X[:, :3], 1)
 
 
+@pytest.mark.parametrize("duplicate", [
+    lambda net: net.copy(), copy.copy, copy.deepcopy, pickle.dumps],
+    ids=["copy", "copy.copy", "deepcopy", "pickle"])  # fmt: skip
+def test_no_copy_while_training(duplicate):
+    """A copy would be torn between two updates: it is refused, and possible again afterwards."""
+    net = cbp.Network([4, 64, 3], "tanh", seed=1)
+    rows = np.zeros((50000, 4), dtype=np.float32)
+    run = cbp.Trainer(net, optimizer=cbp.SGD(1e-6), batch_size=4, seed=1)
+
+    def handler(number, frame):  # is called between two updates
+        duplicate(net)
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(RuntimeError, match=r"^The network is in use: it is being trained"):
+            run.fit(rows, rows[:, :3], 10**6)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
+    duplicate(net)
+    assert run.fit(rows[:4], rows[:4, :3], 1).epochs == 1
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [[2, 3, 1], [17, 33, 10], [64, 5]])
 def test_predictor_has_the_bits_of_predict(sizes, dtype):
@@ -319,3 +344,20 @@ def test_predictor_refuses_what_predict_refuses(x, text):
     """The sentences of `predict`, also on the fast path's kind of row."""
     with pytest.raises(ValueError, match=re.escape(text)):
         cbp.Network([2, 3, 1], seed=1).predictor()(x)
+
+
+def test_predictor_refuses_a_masked_row():
+    """Kinds of array that only look like a plain row go through `predict` and its checks."""
+    net = cbp.Network([3, 2], seed=1)
+    masked_row = np.ma.masked_equal(np.array([1, 2, 3], np.float32), 2)
+    with pytest.raises(ValueError, match="masked"):
+        net.predictor()(masked_row)
+
+
+def test_predictor_does_not_write_over_the_parameters():
+    """An `out` that is a view of the parameters is refused, as by `predict`."""
+    net = cbp.Network([2, 3], seed=1)
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match="out"):
+        net.predictor()(np.zeros(2, np.float32), net.weights[0][1])
+    assert np.array_equal(net.parameters, before)

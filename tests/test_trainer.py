@@ -14,6 +14,7 @@ import pytest
 
 import cbp
 from cbp import _progress, _runtime, reference
+from cbp import trainer as _trainer
 
 rng = np.random.default_rng(4)
 X = rng.normal(size=(50, 6)).astype(np.float32)
@@ -24,6 +25,10 @@ LABELS = X[:, :3].argmax(axis=1)
 def trainer(output="identity", *, net=None, **options):
     net = net or cbp.Network([6, 8, 3], "tanh", output, seed=1)
     return cbp.Trainer(net, **{"batch_size": 8, "seed": 2, **options})
+
+
+class Stop(Exception):
+    pass
 
 
 def same(one, other):
@@ -199,7 +204,8 @@ def test_validation_weights():
 
 def test_metrics_of_training_data():
     """Without validation data the metrics are those of the training data."""
-    run = trainer(metrics=["r2", "accuracy"])
+    run = trainer("sigmoid", metrics=["r2", "accuracy"])
+    T = cbp.one_hot(LABELS, 3)
     history = run.fit(X, T, 30)
     assert list(history) == ["loss", "r2", "accuracy"]
     assert history["r2"][-1] == run.evaluate(X, T)["r2"] > history["r2"][0]
@@ -252,6 +258,88 @@ def test_train_on_batch():
     assert shuffled.fit(X, T, 1)["loss"] == mixed.fit(X, T, 1)["loss"]
 
 
+def test_attributes_are_read_only():
+    """What a trainer was made of stays so; the rate and the threads can be set, checked."""
+    run = trainer()
+    for name in ("net", "loss", "optimizer", "batch_size", "shuffle", "l2", "metrics", "seed"):
+        with pytest.raises(AttributeError):
+            setattr(run, name, getattr(run, name))
+    run.n_threads = 1
+    with pytest.raises(ValueError, match=r"^`n_threads` must be at least 1, got 0\.$"):
+        run.n_threads = 0
+    assert run.n_threads == 1
+
+
+def test_repr_shows_the_present_learning_rate():
+    """Not only the one that the optimizer object was made with."""
+    run = trainer(optimizer=cbp.SGD(0.5))
+    run.learning_rate = 0.25
+    assert ", learning_rate=0.25, batch_size=8, epochs=0)" in repr(run)
+
+
+def test_memory_of_many_epochs(monkeypatch):
+    """A long run goes in pieces, with the bits and the history of one piece."""
+    whole, pieces = trainer(), trainer()
+    whole.fit(X, T, 7)
+    monkeypatch.setattr(_trainer, "_MOST_EPOCHS", 3)
+    assert pieces.fit(X, T, 7).epochs == 7
+    same(whole, pieces)
+    assert whole.history["loss"] == pieces.history["loss"]
+
+
+def test_a_billion_epochs_can_be_begun():
+    """The room for their losses is not asked for at once."""
+    asked = []
+    empty = np.empty
+
+    class Recorder:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def empty(self, shape, *rest):
+            asked.append(np.prod(shape))
+            if len(asked) > 1:
+                raise Stop
+            return empty(shape, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_trainer, "np", Recorder())
+        with pytest.raises(Stop):
+            trainer().fit(X[:1], T[:1], 10**9)
+    assert max(asked) <= 65_536
+
+
+def test_weights_of_zero_and_metrics():
+    """Metrics that could not be taken are refused before anything is learnt."""
+    run, none = trainer("softmax", metrics="accuracy"), np.zeros(50)
+    before = run.net.parameters.copy()
+    sentence = ("The sample weights must not all be 0 where metrics are asked: give some rows a "
+                r"weight\.$")  # fmt: skip
+    with pytest.raises(ValueError, match="^" + sentence):
+        run.fit(X, LABELS, 1, sample_weight=none)
+    with pytest.raises(ValueError, match="^In `validation_data`, " + sentence):
+        run.fit(X, LABELS, 1, validation_data=(X, LABELS, none))
+    with pytest.raises(ValueError, match="^" + sentence):
+        run.evaluate(X, LABELS, sample_weight=none)
+    np.testing.assert_array_equal(run.net.parameters, before)
+    assert trainer("softmax").fit(X, LABELS, 1, sample_weight=none).epochs == 1
+    measured = run.fit(X, LABELS, 1, sample_weight=none, validation_data=(X, LABELS))
+    assert measured.epochs == 1
+
+
+def test_accuracy_of_several_labels_a_row():
+    """Rows with two ones, or none, are refused before anything is learnt."""
+    run = trainer("sigmoid", metrics="accuracy")
+    before = run.net.parameters.copy()
+    several = cbp.one_hot(LABELS, 3)
+    several[4] = [1, 1, 0]
+    for call in (lambda: run.fit(X, several, 1), lambda: run.evaluate(X, several)):
+        with pytest.raises(ValueError, match=r"^`Y` must have one largest element in every row for "
+                           r"accuracy, as one-hot rows have, got several in row 4: "):
+            call()
+    np.testing.assert_array_equal(run.net.parameters, before)
+
+
 # ---- how a run ends ---------------------------------------------------------------------------
 
 
@@ -259,7 +347,8 @@ def test_divergence_of_the_loss():
     """A loss that is not finite ends the run at once, and names epoch, batch and layer."""
     run = trainer(optimizer=cbp.SGD(1e6), net=cbp.Network([6, 8, 3], "relu", seed=1))
     sentence = (r"^The loss became (inf|nan) in epoch (\d+), batch (\d+) \(.*\): lower the "
-                r"learning rate \(now 1e\+06\) or scale the inputs\.$")  # fmt: skip
+                r"learning rate \(now 1e\+06\) and start again from a new network, or scale the "
+                r"inputs\.$")  # fmt: skip
     with pytest.raises(cbp.DivergenceError, match=sentence) as raised:
         run.fit(X, T, 1000)
     error = raised.value
@@ -283,7 +372,8 @@ def test_divergence_names_the_batch_and_layer():
         run.fit(rows, np.zeros(10), 1)
     assert str(raised.value) == (
         "The loss became inf in epoch 1, batch 3 (layer 2's outputs were the first that were not "
-        "finite): lower the learning rate (now 1e-30) or scale the inputs."
+        "finite): lower the learning rate (now 1e-30) and start again from a new network, or scale "
+        "the inputs."
     )
     assert (raised.value.epoch, raised.value.batch, raised.value.layer) == (1, 3, 2)
     np.testing.assert_allclose(net.parameters, before, rtol=1e-6)  # updates 1 and 2 are tiny
@@ -295,9 +385,28 @@ def test_divergence_of_a_parameter():
     run = cbp.Trainer(net, optimizer=cbp.SGD(1e38), batch_size=None)
     with pytest.raises(cbp.DivergenceError, match=r"^A parameter became infinite or NaN by the end "
                        r"of epoch 1 \(layer 1's parameters are not finite\): lower the learning "
-                       r"rate \(now 1e\+38\) or scale the inputs\.$"):
+                       r"rate \(now 1e\+38\) and start again from a new network, or scale the "
+                       r"inputs\.$"):
         run.fit([[1e3]], [0.0], 1)
     assert run.history.epochs == 1
+
+
+def test_divergence_again():
+    """What was spoilt before is not laid to the learning rate."""
+    sentence = (r"start again from a new network, the parameters were spoilt before this call\.$")
+    run = trainer(optimizer=cbp.SGD(1e6), net=cbp.Network([6, 8, 3], "relu", seed=1))
+    with pytest.raises(cbp.DivergenceError, match="lower the learning rate"):
+        run.fit(X, T, 1000)
+    run.learning_rate = 1e-3
+    with pytest.raises(cbp.DivergenceError, match=sentence):
+        run.fit(X, T, 1)
+    with pytest.raises(cbp.DivergenceError, match=sentence):
+        run.train_on_batch(X, T)
+    for call in (lambda run: run.fit(X, T, 1), lambda run: run.train_on_batch(X, T)):
+        run = trainer()
+        run.net.parameters[3] = np.nan
+        with pytest.raises(cbp.DivergenceError, match=sentence):
+            call(run)
 
 
 def test_divergence_in_train_on_batch():
@@ -308,10 +417,6 @@ def test_divergence_in_train_on_batch():
                        r"\(the outputs are finite, but too far from the targets\)"):
         run.train_on_batch([[1.0]], [0.0])
     assert run.net.weights[0] == np.float32(1e30)
-
-
-class Stop(Exception):
-    pass
 
 
 def interrupt(after, number=signal.SIGALRM):
@@ -367,8 +472,53 @@ def test_an_interrupted_epoch_of_other_rows_is_dropped():
     run.fit(X, T, 1)
     run._place = {**run._place, "row": 16, "batch": 2, "loss_sum": 1.0, "weight_sum": 16.0}
     first = run.net.gradient(X[:8], T[:8]).loss
-    run.batch_size = 8
     assert run.fit(X[:8], T[:8], 1)["loss"] == [first]
+
+
+def interrupted(order=None):
+    """Return a trainer that stands inside its first epoch over X and T, after one batch."""
+    run = trainer(shuffle=False)
+    large = np.tile(X, (4000, 1)), np.tile(T, (4000, 1))
+    previous = signal.signal(signal.SIGALRM, lambda number, frame: stop())
+
+    def stop():
+        raise Stop
+
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(Stop):
+            run.fit(*large, 1000, order=order)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
+    return run, *large
+
+
+@pytest.mark.parametrize("change", ["rows", "targets", "weights", "order"])
+def test_an_interrupted_epoch_of_other_data_begins_anew(change):
+    """As many rows, but not the same ones: the epoch takes all of them, and its loss is theirs."""
+    run, rows, targets = interrupted()
+    assert run._place["row"] > 0
+    step = run._place["step"]
+    options = {}
+    if change == "rows":
+        rows = rows[::-1]
+    elif change == "targets":
+        targets = -targets
+    elif change == "weights":
+        options["sample_weight"] = np.full(len(rows), 2.0)
+    else:
+        options["order"] = np.arange(len(rows))[::-1]
+    run.fit(rows, targets, 1, **options)
+    assert run._place["step"] - step == len(rows) // 8
+
+
+def test_an_interrupted_epoch_of_equal_data_goes_on():
+    """Equal arrays are the same data, whatever object holds them, and finish the epoch."""
+    run, rows, targets = interrupted()
+    step, batch = run._place["step"], run._place["batch"]
+    run.fit(rows.copy(), targets.astype(np.float64), 1)
+    assert run._place["step"] - step == len(rows) // 8 - batch < len(rows) // 8
 
 
 def test_busy_network():
