@@ -282,7 +282,8 @@ def test_interrupted_run_continues_bit_for_bit(optimizer, n_threads):
     begun = time.monotonic()
     losses = stop_inside(loop, n_threads)
     assert time.monotonic() - begun < 2.0
-    assert loop.batch > 0 and loop.step == loop.epoch * 10_000 + loop.batch
+    # (Now and then the signal falls into the shuffle between two epochs: batch is 0 then.)
+    assert loop.step == loop.epoch * 10_000 + loop.batch > 0
     assert np.isfinite(net.theta).all()
     losses = np.append(losses, run(loop))
     whole, loop_2, states_2 = long_run(optimizer)
