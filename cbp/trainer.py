@@ -199,7 +199,9 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         rate = _check.number(value, "learning_rate", above=0.0)
-        if rate > float(np.finfo(self.net.dtype).max):
+        with np.errstate(all="ignore"):  # np.finfo would not bear a caller who flushes denormals
+            fits = bool(np.isfinite(np.asarray(rate).astype(self.net.dtype)))
+        if not fits:
             raise ValueError(f"`learning_rate` must fit {self.net.dtype}, got {value}: lower it.")
         self._learning_rate = rate
 
