@@ -381,6 +381,7 @@ def while_fit_runs(trainer: cbp.Trainer, X: np.ndarray, y: np.ndarray, work: Any
     thread = threading.Thread(target=trainer.fit, args=(X, y, epochs), kwargs={"progress": False})
     results = []
     thread.start()
+    time.sleep(0.2)  # fit has checked its data and is in the compiled loop
     while thread.is_alive():
         results.append(work())
         time.sleep(0.01)
