@@ -866,11 +866,11 @@ cdef class Predictor:
         return out if fits else self.otherwise(x, out)
 
 
-cdef inline int view_of(object array, Py_buffer *view) noexcept:
-    """0 with a view of a C-contiguous array, or 1 and no exception."""
+cdef inline int view_of(object array, Py_buffer *view) except -1:
+    """0 with a view of a C-contiguous array, or 1 where it is another kind of array."""
     try:
         PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    except Exception:
+    except (BufferError, ValueError):    # `predict` says in words what is wrong with it
         return 1
     return 0
 

@@ -130,7 +130,7 @@ ctypedef struct Train:
     const unsigned char *trainable  # 1: weights, 2: biases of each layer
     double *losses
     Py_ssize_t n_epochs, epochs_done
-    double until, loss, bad_loss
+    double until, loss
     Py_ssize_t look_every      # tasks between two looks at the clock by thread 0
     void *pending
 
@@ -192,7 +192,6 @@ cdef bint advance(Train *t, double loss) noexcept nogil:
 
 cdef void next_stage(Train *t) noexcept nogil:
     """Opens what comes after the phase that has just ended, or closes."""
-    cdef double loss
     if t.stage == TRANSPOSE or (t.stage == SWEEP
                                 and t.phase + 1 < sweep_phases(t.net, &t.work, True)):
         t.phase = 0 if t.stage == TRANSPOSE else t.phase + 1
@@ -200,12 +199,11 @@ cdef void next_stage(Train *t) noexcept nogil:
         cbp_open(&t.crew, sweep_tasks(t.net, &t.work, t.phase, t.step.batch.n, t.step.block))
         return
     if t.stage == SWEEP:
-        loss = batch_loss(t.net, &t.work, &t.step.batch)
-        if not isfinite(loss):
-            t.diverged, t.bad_loss = 1, loss
+        t.loss = batch_loss(t.net, &t.work, &t.step.batch)
+        if not isfinite(t.loss):
+            t.diverged = 1
             cbp_close(&t.crew)
             return
-        t.loss = loss
         if t.step.batch.total > 0.0:       # a minibatch without weight updates nothing
             cbp_set(&t.stage, TILES if t.grad == NULL else GRADIENT)
             cbp_open(&t.crew, t.n_tiles)
@@ -519,7 +517,7 @@ cdef class Loop:
         if self.t.pending != NULL:
             reraise(self.t.pending)
         if self.t.diverged:
-            raise Diverged(self.t.bad_loss, self.t.place.epoch, self.t.place.batch)
+            raise Diverged(self.t.loss, self.t.place.epoch, self.t.place.batch)
         return self.t.epochs_done
 
     cdef int _run(self, double[::1] losses, double seconds, int n_threads, order) except -1:
