@@ -1,7 +1,8 @@
 """Times cbp beside its peers, after checking that all of them compute the same thing.
 
     python benchmarks/bench.py train --cells tiny,small --threads 1 --json one.json
-    python benchmarks/bench.py predict | onerow | gradient | fann | kernels | memory | sweep
+    python benchmarks/bench.py predict | onerow | gradient | fann | kernels | functions | memory
+    python benchmarks/bench.py sweep
     python benchmarks/bench.py compare before.json after.json
     python benchmarks/bench.py plots one.json two.json --folder plots
 
@@ -345,6 +346,28 @@ def run_kernels(options: argparse.Namespace) -> None:
     print(report.kernel_table(result))
 
 
+def run_functions(options: argparse.Namespace) -> None:
+    """ns an element of sigmoid, tanh and exp over 100,000 elements, and the largest error."""
+    if affinity := cpus(1):
+        os.sched_setaffinity(0, affinity)
+    rows = []
+    for name in ("sigmoid", "tanh", "exp"):
+        works, errors = report.function_works(name, options.dtype)
+        times: dict[str, list[float]] = {library: [] for library in works}
+        for work in works.values():
+            work()
+        for _ in range(max(options.repeats, 15)):
+            for library, work in works.items():
+                start = time.perf_counter()
+                for _ in range(20):
+                    work()
+                times[library].append((time.perf_counter() - start) / 20 / report.N_ELEMENTS * 1e9)
+        rows.append({"function": name, "ns": times, "ulp": errors})
+    result = {"machine": machine(), "functions": rows}
+    write(options.json, result)
+    print(report.function_table(result))
+
+
 def run_memory(options: argparse.Namespace) -> None:
     """Import time, installed size and peak memory of each backend."""
     case = next(c for c in CASES if c.group == "mid" and c.sizes == cases.DEEPER)
@@ -440,7 +463,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     runs = {name: run_cells for name in SHELVES}
-    runs |= {"kernels": run_kernels, "memory": run_memory, "sweep": run_sweep}
+    runs |= {"kernels": run_kernels, "functions": run_functions, "memory": run_memory,
+             "sweep": run_sweep}  # fmt: skip
     for name, run in runs.items():
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         command.set_defaults(run=run)

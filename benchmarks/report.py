@@ -226,6 +226,84 @@ def kernel_table(result: dict[str, Any]) -> str:
     return "\n".join(out)
 
 
+# ---- functions -----------------------------------------------------------------------------
+
+N_ELEMENTS = 100_000
+
+
+def function_works(name: str, dtype: str) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
+    """Return calls that compute sigmoid, tanh or exp of N_ELEMENTS numbers, by library, and each
+    one's largest error here, in units in the last place of the exact value's type."""
+    x = np.random.default_rng(0).uniform(-20, 20, N_ELEMENTS).astype(dtype)
+    y = np.empty_like(x)
+    exact = {
+        "exp": np.exp,
+        "tanh": np.tanh,
+        "sigmoid": lambda v: np.where(v < 0, np.exp(v), 1.0) / (1.0 + np.exp(-np.abs(v))),
+    }[name](x.astype(np.longdouble))
+    works: dict[str, Callable[[], Any]] = {}
+
+    def numpy_sigmoid() -> Any:
+        np.negative(x, out=y)
+        np.exp(y, out=y)
+        np.add(y, 1, out=y)
+        return np.divide(1, y, out=y)
+
+    works["numpy"] = {
+        "sigmoid": numpy_sigmoid,
+        "tanh": lambda: np.tanh(x, out=y),
+        "exp": lambda: np.exp(x, out=y),
+    }[name]
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+        tx, ty = torch.from_numpy(x), torch.from_numpy(np.empty_like(x))
+        function = getattr(torch, name)
+
+        def torch_work() -> Any:
+            function(tx, out=ty)
+            return ty.numpy()
+
+        works["torch"] = torch_work
+    except ImportError:
+        pass
+    try:
+        from cbp import _backprop, _runtime
+
+        code, z = _backprop.ACTIVATIONS.get(name), np.empty_like(x)
+        if code is not None:
+
+            def cbp_work() -> Any:
+                _runtime.apply(z, x, code)
+                return z
+
+            works["cbp"] = cbp_work
+    except ImportError:
+        pass
+    errors = {}
+    for library, work in works.items():
+        got = work().astype(np.longdouble)
+        errors[library] = float(np.max(np.abs(got - exact) / np.spacing(exact.astype(dtype))))
+    return works, errors
+
+
+def function_table(result: dict[str, Any]) -> str:
+    """Return ns an element, median, and the largest error, by library."""
+    rows = result["functions"]
+    names = list(dict.fromkeys(name for row in rows for name in row["ns"]))
+    out = [heading(result), f"{N_ELEMENTS:,} elements in [-20, 20]; ns an element, median "
+           "(largest error in ULP)", "",
+           "| function | " + " | ".join(names) + " |", "|" + "---|" * (len(names) + 1)]  # fmt: skip
+    for row in rows:
+        parts = [
+            f"{median(row['ns'][n]):.2f} ({row['ulp'][n]:.2g})" if n in row["ns"] else "–"
+            for n in names
+        ]
+        out.append(f"| {row['function']} | " + " | ".join(parts) + " |")
+    return "\n".join(out)
+
+
 # ---- memory --------------------------------------------------------------------------------
 
 
