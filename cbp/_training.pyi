@@ -34,6 +34,7 @@ class Loop:
         batch_size: int,
         shuffle: bool,
         seed: int,
+        by_rows: Mapping[str, float] | None = None,
     ) -> None: ...
     def bind(
         self,

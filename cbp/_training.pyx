@@ -114,14 +114,16 @@ ctypedef struct Train:
     Py_ssize_t n_tiles, n_rows, batch_size
     Py_ssize_t *shuffled       # where this epoch's order of rows is kept
     const Py_ssize_t *order    # this epoch's order of rows
+    const Py_ssize_t *orders   # one for each epoch of the run, or NULL
     Batch batch                # what all steps share
     Step step
     Place place
     cbp_crew crew
     int stage, phase           # of the team; of the sweep
     int optimizer, shuffle, team, abort, diverged
+    int by_rows                # scikit-learn's conventions: see Loop
     int solo                   # whether all but thread 0 rest
-    double rate, momentum, beta_1, beta_2, epsilon, l2
+    double rate, momentum, beta_1, beta_2, epsilon, l2, most_loss, loss_factor
     uint64_t seed
     char *state_1
     char *state_2
@@ -152,22 +154,54 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     if t.optimizer == CBP_ADAM:
         step.weights.rate = t.rate / (1.0 - p1)
         step.weights.root = 1.0 / sqrt(1.0 - p2)
+        if t.by_rows:         # epsilon is added to the root of v itself
+            step.weights.rate *= sqrt(1.0 - p2)
+            step.weights.root = 1.0
+    if t.by_rows:
+        step.weights.l2 = t.l2 / step.batch.total if step.batch.total > 0.0 else 0.0
     step.biases = step.weights
     step.biases.l2 = 0.0
 
 
 cdef void lay_out_epoch(Train *t) noexcept nogil:
     """Shuffles for the epoch at `place`: its order depends on the seed and the epoch alone."""
+    if t.orders != NULL:
+        t.order = t.orders + t.epochs_done * t.n_rows
     if t.shuffled != NULL:
         shuffle(t.shuffled, t.n_rows, t.seed, t.place.epoch)
+
+
+cdef double loss_by_rows(const Train *t) noexcept nogil:
+    """The minibatch's mean loss as scikit-learn tells it, times its rows: that of a row is at most
+    `most_loss`, and the penalty is part of it."""
+    cdef const Batch *batch = &t.step.batch
+    cdef const Layer *layer
+    cdef double mean = 0.0, squares = 0.0
+    cdef Py_ssize_t r, item = t.net.kernel.itemsize
+    cdef int l
+    for r in range(batch.n):
+        if item == 4:
+            if (<float *>t.work.loss)[r] > t.most_loss:
+                (<float *>t.work.loss)[r] = <float>t.most_loss
+        elif (<double *>t.work.loss)[r] > t.most_loss:
+            (<double *>t.work.loss)[r] = t.most_loss
+    if batch.total > 0.0:
+        mean = t.loss_factor * batch_loss(t.net, &t.work, batch) / batch.total
+    if t.step.weights.l2 != 0.0:
+        for l in range(t.net.n_layers):
+            layer = &t.net.layers[l]
+            squares += t.net.kernel.square_sum(layer.w, layer.n_in * layer.n_out)
+        mean += 0.5 * t.step.weights.l2 * squares
+    return mean * batch.n
 
 
 cdef bint advance(Train *t, double loss) noexcept nogil:
     """Moves `place` behind the step and lays out what follows; whether the run goes on."""
     cdef Place *place = &t.place
     cdef const Batch *batch = &t.step.batch
-    place.loss_sum += loss if batch.mean else loss * batch.total
-    place.weight_sum += batch.total
+    cdef double total = <double>batch.n if t.by_rows else batch.total
+    place.loss_sum += loss if batch.mean or t.by_rows else loss * batch.total
+    place.weight_sum += total
     place.batch += 1
     place.row += batch.n
     if batch.total > 0.0:
@@ -199,7 +233,8 @@ cdef void next_stage(Train *t) noexcept nogil:
         cbp_open(&t.crew, sweep_tasks(t.net, &t.work, t.phase, t.step.batch.n, t.step.block))
         return
     if t.stage == SWEEP:
-        t.loss = batch_loss(t.net, &t.work, &t.step.batch)
+        t.loss = (loss_by_rows(t) if t.by_rows else
+                  batch_loss(t.net, &t.work, &t.step.batch))
         if not isfinite(t.loss):
             t.diverged = 1
             cbp_close(&t.crew)
@@ -392,6 +427,11 @@ cdef class Loop:
     shuffle : bool
     seed : int
         Of the shuffle stream, below 2**64.
+    by_rows : dict or None
+        For scikit-learn's conventions, most_loss and loss_factor: l2 is divided by the
+        minibatch's weight, Adam's epsilon is added before the bias correction, and an epoch's
+        loss is the mean over rows of their minibatch's loss, which is loss_factor times the
+        loss of its rows, each at most most_loss, plus the penalty.
     """
 
     cdef Core core
@@ -408,7 +448,8 @@ cdef class Loop:
         self.trainable = NULL
 
     def __init__(self, Core core, *, int loss, int reduction, int optimizer, hyper, double l2,
-                 states, trainable, mask, Py_ssize_t batch_size, bint shuffle, uint64_t seed):
+                 states, trainable, mask, Py_ssize_t batch_size, bint shuffle, uint64_t seed,
+                 by_rows=None):
         cdef int l, L = core.net.n_layers
         cdef Train *t = &self.t
         if optimizer not in N_STATES or len(states) != N_STATES[optimizer]:
@@ -433,6 +474,9 @@ cdef class Loop:
         t.rate, t.momentum = hyper["learning_rate"], hyper.get("momentum", 0.0)
         t.beta_1, t.beta_2 = hyper.get("beta_1", 0.0), hyper.get("beta_2", 0.0)
         t.epsilon, t.l2 = hyper.get("epsilon", 0.0), l2
+        t.by_rows = by_rows is not None
+        if by_rows is not None:
+            t.most_loss, t.loss_factor = by_rows["most_loss"], by_rows["loss_factor"]
         t.state_1 = t.state_2 = t.mask = NULL
         if len(states) > 0:
             t.state_1 = self.state_1.bind(states[0], core.n_parameters, 0, core.itemsize, True)
@@ -490,8 +534,8 @@ cdef class Loop:
         seconds : float
             Returns at the first end of an epoch after this time; 0: no limit.
         n_threads : int
-        order : (m,) intp array or None
-            Rows to use, in this order, instead of the shuffle.
+        order : (m,) or (n_epochs, m) intp array or None
+            Rows to use in every epoch, or in each one, in this order, instead of the shuffle.
 
         Raises
         ------
@@ -530,17 +574,19 @@ cdef class Loop:
         cdef double mflop
         cdef char *memory
         cdef uint64_t before
-        t.n_rows, t.shuffled = self.n_rows, NULL
+        t.n_rows, t.shuffled, t.orders = self.n_rows, NULL, NULL
         if order is not None:
-            given = order
-            t.n_rows = given.shape[0]
-            if t.n_rows == 0:
-                raise ValueError("order must have elements.")
-            for j in range(t.n_rows):
+            given = order if order.ndim == 1 else order.reshape(-1)
+            t.n_rows = order.shape[order.ndim - 1]
+            if t.n_rows == 0 or (order.ndim > 1 and order.shape[0] != losses.shape[0]):
+                raise ValueError("order must have elements, and one row or one for each epoch.")
+            for j in range(given.shape[0]):
                 if not 0 <= given[j] < self.n_rows:
                     raise ValueError(f"order[{j}] must be a row below {self.n_rows}, "
                                      f"got {given[j]}.")
             t.order = &given[0]
+            if order.ndim > 1:
+                t.orders = t.order
         else:
             if self.order is None:
                 self.order = _indices(self.n_rows)

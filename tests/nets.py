@@ -119,7 +119,7 @@ class Net:
 
     def loop(
         self, loss, optimizer="sgd", *, batch_size=32, shuffle=True, seed=0, l2=0.0,
-        reduction="mean", trainable=None, mask=None, hyper=None,
+        reduction="mean", trainable=None, mask=None, hyper=None, by_rows=None,
     ):  # fmt: skip
         """A Loop; its states stand in `.arrays` of the returned pair (loop, states)."""
         code = _training.OPTIMIZERS[optimizer]
@@ -128,7 +128,7 @@ class Net:
             self.core, loss=_backprop.LOSSES[loss], reduction=("mean", "sum").index(reduction),
             optimizer=code, hyper=hyper or HYPER[optimizer], l2=l2, states=states,
             trainable=trainable or [(True, True)] * len(self.weights), mask=mask,
-            batch_size=batch_size, shuffle=shuffle, seed=seed,
+            batch_size=batch_size, shuffle=shuffle, seed=seed, by_rows=by_rows,
         )  # fmt: skip
         return loop, states
 

@@ -120,6 +120,18 @@ def test_order_from_outside(optimizer):
         assert same(net.theta, other.theta) and all(map(same, states, states_2))
 
 
+def test_an_order_for_each_epoch():
+    """order= of shape (epochs, m): epoch e takes row e of it, as that many calls would."""
+    orders = np.array([[3, 1, 2], [9, 0, 5], [4, 4, 7]], np.intp)
+    net, loop, _, _, _ = small("adam", batch_size=2)
+    other, loop_2, _, _, _ = small("adam", batch_size=2)
+    together = run(loop, 3, order=orders)
+    assert same(together, np.array([run(loop_2, order=order)[0] for order in orders]))
+    assert same(net.theta, other.theta)
+    with pytest.raises(ValueError, match="one for each epoch"):
+        run(loop, 2, order=orders)
+
+
 def test_shuffle_depends_on_seed_and_epoch_alone():
     """The order of epoch e is the permutation stream e of purpose 2; another seed, another run."""
     from cbp import _runtime
@@ -169,6 +181,45 @@ def test_epoch_loss_is_the_weighted_mean_of_batch_losses():
             run(loop_2, order=rows)
         assert abs(loss - expected) <= 1e-14 * expected
         assert same(net.theta, other.theta)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_conventions_of_scikit_learn(optimizer, dtype):
+    """by_rows: l2 over the batch's weight, the penalty in the loss, rows' losses capped and
+    averaged by rows, Adam's epsilon before the bias correction; against plain NumPy."""
+    weight = np.random.default_rng(1).random(10)
+    most, factor, l2, hyper = 0.3, 0.5, 0.7, {**HYPER[optimizer], "epsilon": 0.01}
+    net, loop, _, X, target = small(
+        optimizer, dtype, batch_size=4, shuffle=False, weight=weight, l2=l2, hyper=hyper,
+        by_rows={"most_loss": most, "loss_factor": factor},
+    )  # fmt: skip
+    other = small(dtype=dtype)[0]
+    penalised = np.concatenate(
+        [np.r_[np.ones(W.size), np.zeros(len(b))] for W, b in zip(other.weights, other.biases)]
+    )
+    m, v, total, step, capped = 0.0, 0.0, 0.0, 0, 0
+    for _ in range(2):
+        for rows in (range(4), range(4, 8), range(8, 10)):
+            w, theta = weight[rows], other.theta.astype(float)
+            each = 0.5 * ((other.predict(X[rows]).astype(float) - target[rows]) ** 2).sum(axis=1)
+            capped += (each > most).sum()
+            penalty = 0.5 * l2 * (penalised * theta**2).sum() / w.sum()
+            total += len(rows) * (factor * np.average(np.minimum(each, most), weights=w) + penalty)
+            g = other.gradient(X[rows], target[rows], "squared_error", weight=w)[1]
+            g = g + l2 / w.sum() * penalised * theta
+            step += 1
+            if optimizer == "adam":
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+                rate = 0.05 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+                other.theta[:] = theta - rate * m / (np.sqrt(v) + 0.01)
+            else:
+                m = 0.9 * m - 0.05 * g
+                other.theta[:] = theta + m
+    assert capped > 0
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    assert abs(run(loop, 2).sum() - total / 10) <= tolerance * total
+    assert normwise(net.theta, other.theta) <= tolerance
 
 
 # ---- weights, masks, frozen parts ---------------------------------------------------------------
