@@ -13,6 +13,7 @@ from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from cbp._backprop cimport (
     Batch,
@@ -76,7 +77,8 @@ cdef double MOST_REST_SECONDS = 0.5
 
 
 class Diverged(ArithmeticError):
-    """The loss of a minibatch was not finite; its update was not applied."""
+    """The loss of a minibatch was not finite, and its update was not applied; or a parameter was
+    not finite at the end of an epoch (`loss` is the batch's then)."""
 
     def __init__(self, loss, epoch, batch):
         super().__init__(f"loss {loss} in epoch {epoch}, batch {batch}")
@@ -111,8 +113,10 @@ ctypedef struct Train:
     const Net *net
     Work work
     const Tile *tiles
-    Py_ssize_t n_tiles, n_rows, batch_size
+    Py_ssize_t n_tiles, n_parameters, n_rows, batch_size
     Py_ssize_t *shuffled       # where this epoch's order of rows is kept
+    const Py_ssize_t *subset   # the rows that are shuffled, or NULL for all
+    int64_t laid_out           # the epoch whose order is there, or -1
     const Py_ssize_t *order    # this epoch's order of rows
     const Py_ssize_t *orders   # one for each epoch of the run, or NULL
     Batch batch                # what all steps share
@@ -121,6 +125,7 @@ ctypedef struct Train:
     cbp_crew crew
     int stage, phase           # of the team; of the sweep
     int optimizer, shuffle, team, abort, diverged
+    int stop                   # whether the run shall end behind the step under way
     int by_rows                # scikit-learn's conventions: see Loop
     int solo                   # whether all but thread 0 rest
     double rate, momentum, beta_1, beta_2, epsilon, l2, most_loss, loss_factor
@@ -132,7 +137,12 @@ ctypedef struct Train:
     const unsigned char *trainable  # 1: weights, 2: biases of each layer
     double *losses
     Py_ssize_t n_epochs, epochs_done
-    double until, loss
+    const double *rates        # of the steps from first_step on, or NULL
+    Py_ssize_t n_rates
+    int64_t first_step
+    double until, limit, loss  # times at which the run ends: with an epoch, with a step
+    char *kept                 # theta and states at the last end of an epoch, or NULL
+    Place kept_place
     Py_ssize_t look_every      # tasks between two looks at the clock by thread 0
     void *pending
 
@@ -142,6 +152,7 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     cdef Step *step = &t.step
     cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
     cdef double p1 = t.place.power_1 * t.beta_1, p2 = t.place.power_2 * t.beta_2
+    cdef double rate = t.rate if t.rates == NULL else t.rates[t.place.step - t.first_step]
     if n != step.batch.n or step.block == 0:
         step.block = row_block(t.net, n, t.crew.threads)
     step.batch = t.batch
@@ -150,9 +161,9 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     step.batch.total = <double>n
     if t.batch.weight != NULL:
         step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
-    step.weights = cbp_hyper(t.rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
+    step.weights = cbp_hyper(rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
     if t.optimizer == CBP_ADAM:
-        step.weights.rate = t.rate / (1.0 - p1)
+        step.weights.rate = rate / (1.0 - p1)
         step.weights.root = 1.0 / sqrt(1.0 - p2)
         if t.by_rows:         # epsilon is added to the root of v itself
             step.weights.rate *= sqrt(1.0 - p2)
@@ -167,8 +178,29 @@ cdef void lay_out_epoch(Train *t) noexcept nogil:
     """Shuffles for the epoch at `place`: its order depends on the seed and the epoch alone."""
     if t.orders != NULL:
         t.order = t.orders + t.epochs_done * t.n_rows
-    if t.shuffled != NULL:
+    cdef Py_ssize_t j
+    if t.shuffled != NULL and t.laid_out != t.place.epoch:
         shuffle(t.shuffled, t.n_rows, t.seed, t.place.epoch)
+        if t.subset != NULL:
+            for j in range(t.n_rows):
+                t.shuffled[j] = t.subset[t.shuffled[j]]
+        t.laid_out = t.place.epoch
+
+
+cdef void copy_arrays(const Train *t, bint back) noexcept nogil:
+    """Copies theta and the optimiser's states to where they are kept, or back."""
+    cdef Py_ssize_t size = t.n_parameters * t.net.kernel.itemsize
+    cdef char *arrays[3]
+    cdef char *kept = t.kept
+    cdef int j
+    arrays[0], arrays[1], arrays[2] = t.net.layers[0].w, t.state_1, t.state_2
+    for j in range(3):
+        if arrays[j] != NULL:
+            if back:
+                memcpy(arrays[j], kept, size)
+            else:
+                memcpy(kept, arrays[j], size)
+            kept += size
 
 
 cdef double loss_by_rows(const Train *t) noexcept nogil:
@@ -209,16 +241,23 @@ cdef bint advance(Train *t, double loss) noexcept nogil:
         place.power_1 *= t.beta_1
         place.power_2 *= t.beta_2
     if place.row == t.n_rows:
+        if t.kept != NULL and not t.net.kernel.finite(t.net.layers[0].w, t.n_parameters):
+            t.diverged = 1
+            return False
         t.losses[t.epochs_done] = (place.loss_sum / place.weight_sum
                                    if place.weight_sum > 0.0 else 0.0)
         place.loss_sum = place.weight_sum = 0.0
         place.row = place.batch = 0
         place.epoch += 1
         t.epochs_done += 1
+        if t.kept != NULL:
+            copy_arrays(t, False)
+            t.kept_place = place[0]
         if t.epochs_done == t.n_epochs or (t.until > 0.0 and cbp_clock() >= t.until):
             return False
         lay_out_epoch(t)
-    if cbp_raised(&t.abort):
+    if (cbp_raised(&t.abort) or cbp_raised(&t.stop)
+            or (t.rates != NULL and place.step - t.first_step == t.n_rates)):
         return False
     lay_out_step(t)
     return True
@@ -383,6 +422,8 @@ cdef void train_team(Train *t, int me) noexcept nogil:
             tasks = 0
             if look(&polled, &t.pending):
                 cbp_raise(&t.abort)
+            if t.limit > 0.0 and cbp_clock() >= t.limit:
+                cbp_raise(&t.stop)
             if t.crew.threads > 1:
                 judge(t, &j)
     if me == 0:
@@ -425,6 +466,7 @@ cdef class Loop:
         Multiplied into the parameters after each update.
     batch_size : int
     shuffle : bool
+        Both may be overridden by `bind`.
     seed : int
         Of the shuffle stream, below 2**64.
     by_rows : dict or None
@@ -436,13 +478,14 @@ cdef class Loop:
 
     cdef Core core
     cdef Train t
-    cdef Arena arena, grad
+    cdef Arena arena, grad, kept
     cdef Buffer x, target, labels, state_1, state_2, mask
     cdef const double[::1] weight
     cdef Py_ssize_t[::1] order
+    cdef const Py_ssize_t[::1] subset
     cdef unsigned char *trainable
-    cdef Py_ssize_t n_rows
-    cdef bint bound, running
+    cdef Py_ssize_t n_rows, batch_size
+    cdef bint shuffle, bound, running
 
     def __cinit__(self):
         self.trainable = NULL
@@ -457,7 +500,7 @@ cdef class Loop:
         if batch_size < 1 or len(trainable) != L:
             raise ValueError("batch_size must be at least 1, trainable name every layer.")
         self.core = core
-        self.arena, self.grad = Arena(), Arena()
+        self.arena, self.grad, self.kept = Arena(), Arena(), Arena()
         self.x, self.target, self.labels = Buffer(), Buffer(), Buffer()
         self.state_1, self.state_2, self.mask = Buffer(), Buffer(), Buffer()
         self.bound = self.running = False
@@ -468,8 +511,10 @@ cdef class Loop:
         for l in range(L):
             self.trainable[l] = bool(trainable[l][0]) + 2 * bool(trainable[l][1])
         t.net, t.tiles, t.n_tiles = &core.net, core.tiles, core.n_tiles
+        t.n_parameters, t.kept, t.subset, t.laid_out, t.stop = core.n_parameters, NULL, NULL, -1, 0
         t.trainable = self.trainable
         t.batch.loss, t.batch.mean = loss, reduction == 0
+        self.batch_size, self.shuffle = batch_size, shuffle
         t.optimizer, t.shuffle, t.seed, t.batch_size = optimizer, shuffle, seed, batch_size
         t.rate, t.momentum = hyper["learning_rate"], hyper.get("momentum", 0.0)
         t.beta_1, t.beta_2 = hyper.get("beta_1", 0.0), hyper.get("beta_2", 0.0)
@@ -490,14 +535,15 @@ cdef class Loop:
     def __dealloc__(self):
         free(self.trainable)
 
-    def bind(self, X, target, labels, weight):
+    def bind(self, X, target, labels, weight, *, batch_size=None, shuffle=None, rows=None):
         """The data: X (n, n_in), target (n, n_out) or labels (n,) int64, weight (n,) or None.
 
-        Kept by reference until the next call.  A place inside an epoch is kept when the number
-        of rows is the same, else the epoch begins anew."""
+        `rows` (m,) intp: the rows that an epoch takes, all by default.  Everything is kept by
+        reference until `release` or the next call.  A place inside an epoch is kept when the
+        number of its rows is the same, else the epoch begins anew."""
         cdef Core core = self.core
         cdef Train *t = &self.t
-        cdef Py_ssize_t n, n_out = core.net.layers[core.net.n_layers - 1].n_out
+        cdef Py_ssize_t n, j, n_epoch, n_out = core.net.layers[core.net.n_layers - 1].n_out
         self._refuse_while_running()
         core.check_loss(t.batch.loss, target, labels)
         self.bound = False
@@ -518,14 +564,68 @@ cdef class Loop:
             if self.weight.shape[0] != n:
                 raise ValueError(f"weight must have {n} elements, got {self.weight.shape[0]}.")
             t.batch.weight = &self.weight[0]
-        if n != self.n_rows:
+        t.batch_size = self.batch_size if batch_size is None else batch_size
+        t.shuffle = self.shuffle if shuffle is None else shuffle
+        self.subset, t.subset, n_epoch = None, NULL, n
+        if rows is not None:
+            self.subset = rows
+            n_epoch = self.subset.shape[0]
+            for j in range(n_epoch):
+                if not 0 <= self.subset[j] < n:
+                    raise ValueError(f"rows[{j}] must be below {n}, got {self.subset[j]}.")
+            t.subset = &self.subset[0]
+        if t.batch_size < 1 or n_epoch == 0:
+            raise ValueError("batch_size must be at least 1, and rows have elements.")
+        if n_epoch != self.n_rows:
             if self.n_rows:
                 self._rewind()
-            self.n_rows = n
-            self.order = None
+            self.n_rows = n_epoch
+        self.order, t.laid_out = None, -1
         self.bound = True
 
-    def run(self, double[::1] losses, double seconds, int n_threads, order=None):
+    def release(self):
+        """Forgets the data, and what `keep` keeps; the place stays."""
+        self._refuse_while_running()
+        self.bound = False
+        self.x.release()
+        self.target.release()
+        self.labels.release()
+        self.weight = self.subset = self.order = None
+        self.t.kept, self.kept = NULL, Arena()
+        self.t.stop = 0
+
+    def keep(self):
+        """Copies parameters, states and place, now and at every end of an epoch, for `restore`;
+        from now on a parameter that is not finite there raises Diverged."""
+        cdef Train *t = &self.t
+        cdef Py_ssize_t arrays = 1 + (t.state_1 != NULL) + (t.state_2 != NULL)
+        self._refuse_while_running()
+        t.kept = self.kept.reserve(arrays * t.n_parameters * t.net.kernel.itemsize)
+        copy_arrays(t, False)
+        t.kept_place = t.place
+
+    def restore(self):
+        """Puts back what `keep` has copied last."""
+        if self.t.kept == NULL:
+            raise ValueError("keep must come before restore.")
+        self._refuse_while_running()
+        self.core.enter(True)
+        copy_arrays(&self.t, True)
+        self.core.leave(True)
+        self.t.place = self.t.kept_place
+
+    def stop(self):
+        """Ends the run that is on, or the next one, behind the step under way; any thread may
+        call it.  `release` takes it back."""
+        cbp_raise(&self.t.stop)
+
+    @property
+    def stopped(self):
+        """Whether `stop` was called, or a run met its limit, since `release`."""
+        return bool(cbp_raised(&self.t.stop))
+
+    def run(self, double[::1] losses, double seconds, int n_threads, order=None, rates=None,
+            double limit=0.0):
         """Runs up to len(losses) epochs and writes each epoch's loss; returns how many ended.
 
         Parameters
@@ -536,11 +636,17 @@ cdef class Loop:
         n_threads : int
         order : (m,) or (n_epochs, m) intp array or None
             Rows to use in every epoch, or in each one, in this order, instead of the shuffle.
+        rates : (k,) float64 array or None
+            The learning rates of the next k steps, instead of `learning_rate`; the run ends, with
+            its place kept, when they are used up.
+        limit : float
+            Returns behind the step that is under way after so many seconds; 0: no limit.
 
         Raises
         ------
         Diverged
-            If the loss of a minibatch is not finite; its update is not applied.
+            If the loss of a minibatch is not finite; its update is not applied.  Or, after `keep`,
+            if a parameter is not finite at the end of an epoch, which does not count then.
         RuntimeError
             If the network is in use by another call.
         BaseException
@@ -549,12 +655,12 @@ cdef class Loop:
         """
         if not self.bound:
             raise ValueError("bind must come before run.")
-        if losses.shape[0] == 0:
+        if losses.shape[0] == 0 or self.stopped or (rates is not None and len(rates) == 0):
             return 0
         self.core.enter(True)
         self.running = True
         try:
-            self._run(losses, seconds, n_threads, order)
+            self._run(losses, seconds, n_threads, order, rates, limit)
         finally:
             self.running = False
             self.core.leave(True)
@@ -564,11 +670,13 @@ cdef class Loop:
             raise Diverged(self.t.loss, self.t.place.epoch, self.t.place.batch)
         return self.t.epochs_done
 
-    cdef int _run(self, double[::1] losses, double seconds, int n_threads, order) except -1:
+    cdef int _run(self, double[::1] losses, double seconds, int n_threads, order, rates,
+                  double limit) except -1:
         """What `run` does while nobody else touches the network or this loop."""
         cdef Core core = self.core
         cdef Train *t = &self.t
         cdef const Py_ssize_t[::1] given
+        cdef const double[::1] steps
         cdef Py_ssize_t j, shares, weights = 0, rows
         cdef int l, threads
         cdef double mflop
@@ -581,15 +689,15 @@ cdef class Loop:
             if t.n_rows == 0 or (order.ndim > 1 and order.shape[0] != losses.shape[0]):
                 raise ValueError("order must have elements, and one row or one for each epoch.")
             for j in range(given.shape[0]):
-                if not 0 <= given[j] < self.n_rows:
-                    raise ValueError(f"order[{j}] must be a row below {self.n_rows}, "
+                if not 0 <= given[j] < self.x.view.shape[0]:
+                    raise ValueError(f"order[{j}] must be a row below {self.x.view.shape[0]}, "
                                      f"got {given[j]}.")
             t.order = &given[0]
             if order.ndim > 1:
                 t.orders = t.order
         else:
             if self.order is None:
-                self.order = _indices(self.n_rows)
+                self.order = _indices(self.n_rows, self.subset)
             t.order = &self.order[0]
             if t.shuffle:
                 t.shuffled = &self.order[0]
@@ -613,6 +721,11 @@ cdef class Loop:
         t.abort = t.diverged = t.solo = 0
         t.team, t.pending = 1, NULL
         t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
+        t.limit = cbp_clock() + limit if limit > 0.0 else 0.0
+        t.rates, t.n_rates, t.first_step = NULL, 0, t.place.step
+        if rates is not None:
+            steps = rates
+            t.rates, t.n_rates = &steps[0], steps.shape[0]
         before = cbp_fpenv_enter()
         t.step.block = 0
         lay_out_epoch(t)
@@ -671,14 +784,15 @@ cdef class Loop:
     def set_state(self, state):
         """Takes back what `state` returned."""
         self._refuse_while_running()
+        self.t.laid_out = -1
         self.t.seed, self.t.rate = state["seed"], state["learning_rate"]
         self.t.place = Place(state["epoch"], state["batch"], state["step"], state["row"],
                              state["power_1"], state["power_2"], state["loss_sum"],
                              state["weight_sum"])
 
 
-cdef Py_ssize_t[::1] _indices(Py_ssize_t n):
-    """0 .. n - 1."""
+cdef Py_ssize_t[::1] _indices(Py_ssize_t n, rows):
+    """0 .. n - 1, or a copy of the rows."""
     import numpy as np
 
-    return np.arange(n, dtype=np.intp)
+    return np.arange(n, dtype=np.intp) if rows is None else np.array(rows, dtype=np.intp)

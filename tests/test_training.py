@@ -446,6 +446,117 @@ def test_ends_of_runs():
     assert (loop.epoch, loop.batch, loop.step) == (3, 0, 9)
 
 
+# ---- rates, subsets, kept states ----------------------------------------------------------------
+
+
+@EACH
+def test_rates_are_those_of_the_steps(optimizer):
+    """rates[k] is the rate of the k-th step of the call; used up, the run ends with its place."""
+    rates = 0.05 / np.arange(1.0, 7.0)
+    net, loop, states, _, _ = small(optimizer, batch_size=4)
+    losses = np.full(3, np.nan)
+    assert loop.run(losses, 0.0, 1, None, rates[:4]) == 1 and loop.batch == 1
+    assert loop.run(losses[1:], 0.0, 1, None, rates[4:]) == 1 and loop.step == 6
+    other, loop_2, states_2, _, _ = small(optimizer, batch_size=4)
+    for rate in rates:
+        loop_2.learning_rate = rate
+        loop_2.run(np.empty(1), 0.0, 1, None, np.array([rate]))
+    assert same(net.theta, other.theta) and all(map(same, states, states_2))
+    constant, loop_3, _, _, _ = small(optimizer, batch_size=4)
+    run(loop_3, 2)
+    assert not same(net.theta, constant.theta)
+
+
+def test_rates_skip_batches_without_weight():
+    """A batch without weight takes no step, so it uses up no rate."""
+    weight = np.ones(12)
+    weight[4:8] = 0
+    net, loop, _, _, _ = small(n=12, batch_size=4, weight=weight)
+    other, loop_2, _, _, _ = small(n=12, batch_size=4, weight=weight)
+    rates = np.array([0.5, 0.25])
+    assert loop.run(np.empty(1), 0.0, 1, np.arange(12), rates) == 1
+    loop_2.run(np.empty(1), 0.0, 1, np.r_[:4, 8:12], rates)
+    assert same(net.theta, other.theta) and loop.step == 2
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_subset_of_the_rows(shuffle):
+    """bind(rows=...) trains on X[rows], bit for bit; bind may override batch size and shuffle."""
+    rows = np.array([9, 1, 4, 4, 0, 7])
+    net, loop, _, X, target = small(batch_size=99)
+    loop.bind(X, target, None, None, batch_size=4, shuffle=shuffle, rows=rows)
+    other, loop_2, _, _, _ = small(batch_size=4, shuffle=shuffle)
+    bind(loop_2, X[rows], target[rows])
+    assert same(run(loop, 3), run(loop_2, 3)) and same(net.theta, other.theta)
+    with pytest.raises(ValueError, match=r"^rows\[1\] must be below 10, got 10\.$"):
+        loop.bind(X, target, None, None, rows=np.array([0, 10]))
+    with pytest.raises(ValueError, match="bind must come before run"):
+        run(loop)
+
+
+@EACH
+def test_restore_puts_back_the_end_of_the_last_epoch(optimizer):
+    """After keep and a divergence: parameters, states and place of the last end of an epoch."""
+    net, loop, states, X, target = small(optimizer, np.float32, batch_size=3, shuffle=False)
+    other, loop_2, states_2, _, _ = small(optimizer, np.float32, batch_size=3, shuffle=False)
+    loop.keep()
+    run(loop, 2), run(loop_2, 2)
+    good = X[7].copy()
+    X[7] = np.nan
+    with pytest.raises(_training.Diverged):
+        run(loop, 2)
+    loop.restore()
+    assert same(net.theta, other.theta) and all(map(same, states, states_2))
+    assert loop.state() == loop_2.state()
+    X[7] = good
+    assert same(run(loop), run(loop_2)) and same(net.theta, other.theta)
+    loop.release()
+    with pytest.raises(ValueError, match="keep must come before restore"):
+        loop.restore()
+
+
+def test_a_parameter_that_is_not_finite_ends_a_kept_run():
+    """An epoch whose last update overflows does not count."""
+    net, loop, _, _, target = small("sgd", np.float32, batch_size=10)
+    loop.keep()
+    before = net.theta.copy()
+    target *= np.float32(1e3)
+    loop.learning_rate = 1e38
+    with pytest.raises(_training.Diverged) as caught:
+        run(loop)
+    assert np.isfinite(caught.value.loss) and caught.value.epoch == 0
+    assert not np.isfinite(net.theta).all()
+    loop.restore()
+    assert same(net.theta, before) and (loop.epoch, loop.step) == (0, 0)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_stop_and_limit_end_behind_a_step(n_threads):
+    """Both end a run inside an epoch, and the next run goes on bit for bit."""
+    net, loop, _ = long_run("momentum")
+    X, labels = net.data(40_000, labels=True)
+    whole, loop_2, _ = long_run("momentum")
+    thread = threading.Timer(0.05, loop.stop)
+    thread.start()
+    loop.run(np.empty(10**5), 0.0, n_threads)
+    thread.join()
+    assert loop.stopped and loop.step == loop.epoch * 10_000 + loop.batch > 0
+    assert loop.run(np.empty(1), 0.0, n_threads) == 0
+    loop.release()
+    assert not loop.stopped
+    with pytest.raises(ValueError, match="bind must come before run"):
+        run(loop)
+    bind(loop, X, labels)
+    begun = time.monotonic()
+    loop.run(np.empty(10**5), 0.0, n_threads, None, None, 0.05)
+    assert time.monotonic() - begun < 1.0 and loop.stopped
+    loop.release()
+    bind(loop, X, labels)
+    run(loop)
+    run(loop_2, loop.epoch)
+    assert same(net.theta, whole.theta)
+
+
 # ---- use by several threads ----------------------------------------------------------------
 
 
