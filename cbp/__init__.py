@@ -40,7 +40,7 @@ __all__ = [
     "show_config",
 ]
 
-_ROOMS = frozenset({"datasets"})  # opened by their first use, so that `import cbp` stays light
+_ROOMS = frozenset({"datasets", "explain"})  # opened by their first use, so that `import cbp` stays light
 
 
 def __getattr__(name: str) -> object:

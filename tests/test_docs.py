@@ -9,8 +9,8 @@ import pytest
 import cbp
 
 MODULES = ["cbp", *(
-    f"cbp.{module.name}" for module in pkgutil.iter_modules(cbp.__path__)
-    if module.name != "__main__"
+    module.name for module in pkgutil.walk_packages(cbp.__path__, "cbp.")
+    if not module.name.endswith("__main__")
 )]  # fmt: skip
 
 

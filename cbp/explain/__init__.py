@@ -1,0 +1,17 @@
+"""See why back-propagation is needed: a network's chain rule, path by path, forward and backward.
+
+What lives here: the computational graph of a network, and what can be told, counted and drawn of
+it. A room of its own: NumPy and the public names of cbp alone; the core never enters it.
+
+>>> import cbp
+>>> net = cbp.Network([2, 2, 2], "sigmoid", "sigmoid", bias=False, dtype="float64")
+>>> net.parameters[:] = 0.1, 0.2, 0.5, 0.6, 0.3, 0.7, 0.4, 0.8
+>>> g = cbp.explain.graph(net, [1.5, -2.0], [0.25, 0.75], "squared_error")
+>>> len(g.edges), round(g.gradients["w5"], 9)
+(18, 0.00052527)
+"""
+
+from .names import Names, latex
+from .nodes import Edge, Graph, Node, graph, graphs
+
+__all__ = ["Edge", "Graph", "Names", "Node", "graph", "graphs", "latex"]

@@ -1,0 +1,389 @@
+"""The computational graph of a network on one row: every node's value, every edge's partial.
+
+What lives here: the graph itself, and the reverse sweep that gives every node its derivative. The
+values come from the compiled core, in float64; the partials are worked out here, from the equations
+of `cbp.reference`, so that the two can be held against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import cbp
+
+from . import local
+from .local import Array
+from .names import Names, unknown
+
+__all__ = ["Edge", "Graph", "Node", "graph", "graphs"]
+
+
+class Node(NamedTuple):
+    """A quantity of the network.
+
+    Attributes
+    ----------
+    name : str
+        As in the article: "x1", "z3", "h1", "y", "b1", "L"; by layer in nets that are not its.
+    kind : str
+        "x" input, "z" weighted sum, "h" output of a hidden unit, "y" output, "b" bias, "L" loss.
+    layer : int
+        0 for x, l for z, h, y and b of layer l, one more than the last layer for L.
+    index : int
+        Number within the layer, from 0.
+    value : float
+    gradient : float
+        ∂L/∂node.
+    """
+
+    name: str
+    kind: str
+    layer: int
+    index: int
+    value: float
+    gradient: float
+
+
+class Edge(NamedTuple):
+    """One partial derivative.
+
+    Attributes
+    ----------
+    source, target : str
+        Names of the nodes between which the edge is drawn. Between h1 and z3 lie two: ∂z3/∂h1 and
+        ∂z3/∂w3.
+    partial : float
+        ∂target/∂parameter, or ∂target/∂source if no parameter is named.
+    parameter : str or None
+        The weight or bias.
+    """
+
+    source: str
+    target: str
+    partial: float
+    parameter: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The partial derivative in symbols, as "∂z1/∂w5"."""
+        return f"∂{self.target}/∂{self.parameter or self.source}"
+
+
+class Graph:
+    """What `graph` returns: a network on one row, with every value and every derivative.
+
+    Attributes
+    ----------
+    net : Network
+        A float64 copy of the network.
+    sizes : tuple of int
+    activations : tuple of str
+    loss : loss object
+    share : float
+        The row's share in the loss of its batch, which L and every derivative contain; 1 for a
+        single row.
+    names : Names
+        What nodes and parameters are called.
+    nodes : tuple of Node
+        x, then z and h layer by layer, each bias before its z; y and L last.
+    edges : tuple of Edge
+        In the order of the forward pass. One for each partial derivative that leads to a parameter:
+        those of the inputs, ∂z/∂x, are not among them.
+    parameters, gradients : dict of float
+        Every weight and bias by its name, and ∂L/∂ it.
+    deltas : list of ndarray, (n_outputs,)
+        δ = ∂L/∂z, one entry a layer.
+    """
+
+    def __init__(self, net: cbp.Network, loss: Any, x: Array, t: Array, share: float) -> None:
+        self.net, self.loss, self.share = net, loss, share
+        self.sizes, self.activations = net.sizes, net.activations
+        self.names = Names(self.sizes)
+        self.x, self.t = x, t
+        forward = net.forward(x)
+        #: z of layers 1 ... L, and a of layers 0 ... L.
+        self.z: list[Array] = [z[0] for z in forward.z]
+        self.a: list[Array] = [a[0] for a in forward.a]
+        self.weights: list[Array] = list(net.weights)
+        self.biases: list[Array | None] = list(net.biases)
+        last = len(self.z) - 1
+        #: ∂a/∂z of every layer: (n_outputs,), or (n_outputs, n_outputs) with ∂a_k/∂z_j at (j, k).
+        self.slopes: list[Array] = [
+            local.jacobian(f, z, a, layer == last and takes_probabilities(loss))
+            for layer, (f, z, a) in enumerate(zip(self.activations, self.z, self.a[1:]))
+        ]
+        #: ∂L/∂y.
+        self.loss_slope: Array = share * local.loss_partial(loss, self.z[-1], self.a[-1], t) + 0.0
+        self.value: float = share * local.loss_value(loss, self.z[-1], self.a[-1], t)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Give every node its ∂L/∂node, the last layer first."""
+        down = self.loss_slope
+        self.output_gradients: list[Array] = [down]  # ∂L/∂a of layers 0 ... L
+        self.deltas: list[Array] = []
+        for W, slope in zip(reversed(self.weights), reversed(self.slopes)):
+            self.deltas.insert(0, slope * down if slope.ndim == 1 else slope @ down)
+            down = W @ self.deltas[0]
+            self.output_gradients.insert(0, down)
+        self.weight_gradients = [np.outer(a, d) for a, d in zip(self.a, self.deltas)]
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        return f"<Graph of {sizes}: {self.n_edges:,} edges, L = {self.value:.6g}>"
+
+    @property
+    def n_edges(self) -> int:
+        """How many edges there are, without making them."""
+        n_weights = sum(W.size for W in self.weights)
+        return (
+            self.net.n_parameters
+            + n_weights
+            - self.weights[0].size
+            + sum(slope.size for slope in self.slopes)
+            + self.sizes[-1]
+        )
+
+    # ---- nodes and edges ------------------------------------------------------------------------
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every node with its value and derivative."""
+        return tuple(self._nodes())
+
+    def _nodes(self) -> Iterator[Node]:
+        names, last = self.names, len(self.z)
+        for i, value in enumerate(self.a[0]):
+            yield Node(names.x(i), "x", 0, i, float(value), float(self.output_gradients[0][i]))
+        for layer, (b, d) in enumerate(zip(self.biases, self.deltas)):
+            at = layer + 1
+            for j, value in enumerate(self.z[layer]):
+                if b is not None:
+                    yield Node(names.bias(layer, j), "b", at, j, float(b[j]), float(d[j]))
+                yield Node(names.z(layer, j), "z", at, j, float(value), float(d[j]))
+            kind = "y" if at == last else "h"
+            for j, value in enumerate(self.a[at]):
+                slope = float(self.output_gradients[at][j])
+                yield Node(names.a(layer, j), kind, at, j, float(value), slope)
+        yield Node("L", "L", last + 1, 0, self.value, 1.0)
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge with its local partial derivative."""
+        return tuple(self._edges())
+
+    def _edges(self) -> Iterator[Edge]:
+        names = self.names
+        for layer, (W, b, slope) in enumerate(zip(self.weights, self.biases, self.slopes)):
+            n_inputs, n_outputs = W.shape
+            for j in range(n_outputs):
+                z = names.z(layer, j)
+                for i in range(n_inputs):
+                    source, w = names.output(layer, i), names.weight(layer, i, j)
+                    yield Edge(source, z, float(self.a[layer][i]), w)
+                    if layer:
+                        yield Edge(source, z, float(W[i, j]))
+                if b is not None:
+                    yield Edge(names.bias(layer, j), z, 1.0, names.bias(layer, j))
+            for j in range(n_outputs):
+                if slope.ndim == 1:
+                    yield Edge(names.z(layer, j), names.a(layer, j), float(slope[j]))
+                    continue
+                for k in range(n_outputs):
+                    yield Edge(names.z(layer, j), names.a(layer, k), float(slope[j, k]))
+        for k, partial in enumerate(self.loss_slope):
+            yield Edge(names.a(len(self.z) - 1, k), "L", float(partial))
+
+    @cached_property
+    def _node_of(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    def node(self, name: str) -> Node:
+        """Return the node of this name.
+
+        Raises
+        ------
+        ValueError
+            There is none; the sentence lists the nearest names.
+        """
+        if name not in self._node_of:
+            raise ValueError(unknown(name, "node", self._node_of))
+        return self._node_of[name]
+
+    # ---- parameters -----------------------------------------------------------------------------
+
+    @cached_property
+    def places(self) -> dict[str, tuple[int, int | None, int]]:
+        """(layer, input, unit) of every parameter, from 0; the input of a bias is None."""
+        places: dict[str, tuple[int, int | None, int]] = {}
+        for layer, (W, b) in enumerate(zip(self.weights, self.biases)):
+            n_inputs, n_outputs = W.shape
+            for i in range(n_inputs):
+                for j in range(n_outputs):
+                    places[self.names.weight(layer, i, j)] = layer, i, j
+            if b is not None:
+                for j in range(n_outputs):
+                    places[self.names.bias(layer, j)] = layer, None, j
+        return places
+
+    def place(self, parameter: str) -> tuple[int, int | None, int]:
+        """Return (layer, input or None for a bias, unit), from 0, of a parameter.
+
+        Raises
+        ------
+        ValueError
+            There is none of this name; the sentence lists the nearest names.
+        """
+        if parameter not in self.places:
+            raise ValueError(unknown(parameter, "weight", self.places))
+        return self.places[parameter]
+
+    @cached_property
+    def parameters(self) -> dict[str, float]:
+        """Every weight and bias by its name, in the order of ``net.parameters``."""
+        return {name: float(value) for name, value in zip(self.places, self.net.parameters)}
+
+    @cached_property
+    def gradients(self) -> dict[str, float]:
+        """∂L/∂parameter by its name, in the order of ``net.parameters``."""
+        return {name: float(value) for name, value in zip(self.places, self.gradient)}
+
+    @cached_property
+    def gradient(self) -> Array:
+        """∂L/∂parameters, in the order of ``net.parameters``."""
+        parts = []
+        for dW, d, b in zip(self.weight_gradients, self.deltas, self.biases):
+            parts.append(dW.ravel())
+            if b is not None:
+                parts.append(d)
+        return np.concatenate(parts)
+
+
+def takes_probabilities(loss: Any) -> bool:
+    """Whether a loss takes the outputs for probabilities."""
+    return loss.activation is not None
+
+
+def graph(
+    net: cbp.Network,
+    x: ArrayLike,
+    t: ArrayLike,
+    loss: str | Any = "auto",
+    *,
+    sample_weight: float | None = None,
+) -> Graph:
+    """Return the computational graph of a network on one row.
+
+    Parameters
+    ----------
+    net : Network
+        Any; the arithmetic is float64, whatever its dtype.
+    x : array_like, (n_inputs,) or (1, n_inputs)
+    t : array_like, (n_outputs,) or (1, n_outputs)
+        The target; a number for one output, or the class's number for a softmax output.
+    loss : str or loss object
+        As for `Network.gradient`. The article's is "squared_error"; "auto" is the cross-entropy of
+        a sigmoid or softmax output.
+    sample_weight : float, optional
+        Multiplies the loss, if its reduction is "sum"; a mean over one row does not know it.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.gradient`; there is more than one row (use `graphs`).
+
+    Examples
+    --------
+    >>> import cbp
+    >>> net = cbp.Network([1, 2, 1], "sigmoid", "sigmoid", bias=False, dtype="float64")
+    >>> net.parameters[:] = 0.1, 0.2, 0.3, 0.4
+    >>> g = cbp.explain.graph(net, 1.5, 0.25, "squared_error")
+    >>> len(g.edges), round(g.gradients["w1"], 7)
+    (10, 0.0093302)
+    """
+    rows = np.asarray(x)
+    if rows.ndim < 2:
+        x = rows.reshape(1, -1)
+    if len(np.asarray(x)) > 1:
+        raise ValueError(
+            f"`x` must be one row for `graph`, got {len(np.asarray(x))}: "
+            "`graphs` gives one graph for each."
+        )
+    if np.ndim(t) < 2 and np.size(t) != 1:
+        t = np.reshape(t, (1, -1))
+    elif np.ndim(t) == 0:
+        t = np.reshape(t, 1)
+    weight = None if sample_weight is None else [sample_weight]
+    return graphs(net, x, t, loss, sample_weight=weight)[0]
+
+
+def graphs(
+    net: cbp.Network,
+    X: ArrayLike,
+    T: ArrayLike,
+    loss: str | Any = "auto",
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> list[Graph]:
+    """Return one graph for each row of a batch; their losses and gradients add up to the batch's.
+
+    Parameters
+    ----------
+    net : Network
+    X : array_like, (n_samples, n_inputs)
+    T : array_like
+        Targets, as for `Network.gradient`.
+    loss : str or loss object
+    sample_weight : array_like, (n_samples,), optional
+        How much each row counts, at least 0; 1 by default.
+
+    Returns
+    -------
+    list of Graph
+        Each contains its row's share in the loss of the batch, 1/n for a mean without weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.gradient`.
+
+    Examples
+    --------
+    >>> import cbp, numpy as np
+    >>> net = cbp.Network([3, 2], dtype="float64", seed=1)
+    >>> gs = cbp.explain.graphs(net, np.eye(3), np.ones((3, 2)))
+    >>> whole = net.loss_and_gradient(np.eye(3), np.ones((3, 2)))[1]
+    >>> np.allclose(sum(g.gradient for g in gs), whole)
+    True
+    """
+    if not isinstance(net, cbp.Network):
+        raise TypeError(f"`net` must be a Network, got {type(net).__name__}.")
+    twin = float64(net)
+    loss = cbp.Trainer(twin, loss, "sgd").loss
+    twin.gradient(X, T, loss, sample_weight=sample_weight)  # which refuses what does not fit
+    X = np.asarray(X, dtype=np.float64).reshape(-1, net.sizes[0])
+    targets = cbp.reference.losses.as_targets(np.asarray(T), len(X), net.sizes[-1])
+    shares = cbp.reference.losses.row_weights(len(X), sample_weight, loss.reduction)
+    return [Graph(twin, loss, x, t, float(s)) for x, t, s in zip(X, targets, shares)]
+
+
+def float64(net: cbp.Network) -> cbp.Network:
+    """Return a float64 copy of a network: same layers, same parameters."""
+    if net.dtype == np.float64:
+        return net.copy()
+    layers = [
+        cbp.Dense(n, f, bias=b is not None, init="zeros")
+        for n, f, b in zip(net.sizes[1:], net.activations, net.biases)
+    ]
+    twin = cbp.Network([net.sizes[0], *layers], dtype="float64")
+    twin.parameters[...] = net.parameters
+    return twin
