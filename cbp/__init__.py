@@ -10,11 +10,11 @@ array([[1.]], dtype=float32)
 
 from ._load import show_config  # first: it loads the runtime
 from . import initializers, metrics, reference  # isort: skip
-from .exceptions import DivergenceError
+from .exceptions import DivergenceError, FormatError
 from .history import History
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, one_hot
-from .network import Forward, Gradient, Network
+from .network import Forward, Gradient, Network, load
 from .optimizers import SGD, Adam
 from .trainer import Trainer
 
@@ -27,6 +27,7 @@ __all__ = [
     "CategoricalCrossEntropy",
     "Dense",
     "DivergenceError",
+    "FormatError",
     "Forward",
     "Gradient",
     "History",
@@ -34,6 +35,7 @@ __all__ = [
     "SquaredError",
     "Trainer",
     "initializers",
+    "load",
     "metrics",
     "one_hot",
     "reference",

@@ -114,6 +114,14 @@ def float_type(value: DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
+def memory_bytes() -> float:
+    """Return the size of the machine's memory, or infinity where nobody tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
 # ---- arrays -----------------------------------------------------------------------------------
 
 

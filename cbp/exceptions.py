@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError"]
+__all__ = ["DivergenceError", "FormatError"]
 
 
 class DivergenceError(ArithmeticError):
@@ -29,3 +29,10 @@ class DivergenceError(ArithmeticError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class FormatError(ValueError):
+    """A file is not one that cbp wrote, or has been damaged or tampered with since.
+
+    Nothing has been made of it: a file is loaded whole or not at all.
+    """

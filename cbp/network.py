@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _runtime, initializers, losses
+from . import _check, _runtime, initializers, losses, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
 from ._backprop import LOSSES as LOSS_CODES
 from .layers import MOST_UNITS, Dense
+from .storage import MOST_LAYERS, Architecture
 
-__all__ = ["Forward", "Gradient", "Network", "Views"]
+__all__ = ["Forward", "Gradient", "Network", "Views", "load"]
 
-MOST_LAYERS = 1000
 REDUCTIONS = {"mean": 0, "sum": 1}  # the core's codes
 
 
@@ -370,6 +370,43 @@ class Network:
         self._build(state["n_inputs"], state["layers"], np.dtype(state["dtype"]), state["seed"])
         self._theta[...] = state["parameters"]
 
+    # ---- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file, from which `cbp.load` makes it again, to the bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An old file of that name is replaced, through links, and keeps its permissions.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `path` is no name of a file, or a layer has an activation of your own, which is code.
+        OSError
+            The file cannot be written; an old one is as it was.
+        RuntimeError
+            The network is being trained by another thread.
+
+        Notes
+        -----
+        A safetensors file, which any reader of that format opens: tensors "layers.0.weight"
+        (n_inputs, n_outputs), "layers.0.bias", ..., and a checksum. The same network gives the
+        same bytes. The file is complete and on the disk before it gets its name, so that neither
+        a killed process nor a full disk can leave a broken one. docs/format.md describes it.
+        """
+        architecture, arrays = self._parts()
+        storage.write(path, "network", {"network": architecture.said()}, arrays)
+
+    def _parts(self) -> tuple[Architecture, dict[str, NDArray[Any]]]:
+        """Return what a file holds of the network; the arrays are a copy."""
+        theta = self._read_into(np.empty_like(self._theta))
+        weights, biases = _split(theta, self.sizes, self._layers)
+        arrays = {f"layers.{index}.weight": W for index, W in enumerate(weights)}
+        arrays |= {f"layers.{index}.bias": b for index, b in enumerate(biases) if b is not None}
+        return Architecture(self._n_inputs, self._layers, self._dtype, self._seed), arrays
+
     # ---- forward ------------------------------------------------------------------------------
 
     def predict(
@@ -628,6 +665,63 @@ class Network:
         return [np.empty((n_rows, layer.n_outputs), self._dtype) for layer in self._layers]
 
 
+def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Network:
+    """Return the network that `Network.save` wrote to a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    allow_nonfinite : bool
+        Whether parameters may be infinite or NaN.
+
+    Returns
+    -------
+    Network
+        With the bits of the saved one.
+
+    Raises
+    ------
+    FormatError
+        The file is not one that `Network.save` wrote, or was damaged or changed since.
+    OSError
+        There is no such file, or it cannot be read.
+
+    Notes
+    -----
+    Nothing in the file can run code or name another file. It is read strictly: whatever is not
+    exactly as cbp writes it is refused, before any memory is taken for it.
+
+    Examples
+    --------
+    >>> import cbp, os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> cbp.Network([2, 3, 1], "tanh", seed=1).save(path)
+    >>> cbp.load(path)
+    Network([2, 3, 1], activations=['tanh', 'identity'], dtype='float32', seed=1)
+    """
+    _check.flag(allow_nonfinite, "allow_nonfinite")
+    with storage.opened(path, "network", ("network",)) as file:
+        architecture = Architecture.heard(file.sections["network"])
+        return from_parts(architecture, file.arrays(architecture.tensors()), allow_nonfinite)
+
+
+def from_parts(
+    architecture: Architecture, arrays: Mapping[str, NDArray[Any]], allow_nonfinite: bool
+) -> Network:
+    """Return the network of a file; ValueError where its layers do not go together."""
+    if not allow_nonfinite:
+        storage.check_finite(arrays)
+    n_inputs, layers, dtype, seed = architecture
+    _layers([n_inputs, *layers], "identity", "identity", True, "auto")
+    net = Network.__new__(Network)
+    net._build(n_inputs, layers, dtype, seed)
+    for index in range(len(layers)):
+        net.weights[index][...] = arrays[f"layers.{index}.weight"]
+        if layers[index].bias:
+            net.biases[index][...] = arrays[f"layers.{index}.bias"]
+    return net
+
+
 def parameter_like(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return n zeros that begin on a cache line and have 16 readable zeros behind them."""
     spare = 64 // dtype.itemsize
@@ -739,10 +833,7 @@ def _check_memory(n_inputs: int, layers: Iterable[Dense]) -> None:
     for layer in layers:
         total += (i + 1) * layer.n_outputs
         i = layer.n_outputs
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return
+    memory = _check.memory_bytes()
     if 4 * total > memory:
         raise MemoryError(
             f"The network's {total:,} parameters need more than the {memory / 1e9:.0f} GB of this "
