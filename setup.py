@@ -197,6 +197,7 @@ setup(
         # chosen instruction set.
         extension("cbp._runtime", ["cbp/_runtime.pyx", *KERNELS]),
         extension("cbp._dense", ["cbp/_dense.pyx"]),
+        extension("cbp._functions", ["cbp/_functions.pyx"]),
         extension("cbp._backprop", ["cbp/_backprop.pyx"]),
         extension("cbp._training", ["cbp/_training.pyx"]),
         extension("cbp._cyutility", []),  # written by Cython

@@ -1,6 +1,6 @@
 """Whole-net sweeps over a range of rows, and the compiled view of a network that owns them."""
 from cbp._dense cimport Layer
-from cbp._kernels cimport cbp_kernels, cbp_target
+from cbp._kernels cimport cbp_kernels, cbp_objective, cbp_target
 from cbp._runtime cimport Arena, Buffer
 
 
@@ -8,13 +8,14 @@ ctypedef struct Net:
     const cbp_kernels *kernel
     int n_layers
     Layer *layers
+    void *functions            # a Python list with the user's activations, or NULL without any
 
 
 # Activations and deltas of some rows; all strips have one stride.
 ctypedef struct Work:
     Py_ssize_t stride
     char **a                   # a[0 .. L]: the inputs and the outputs of each layer
-    char **z                   # z[0 .. L - 1], each NULL where nobody asked
+    char **z                   # z[0 .. L - 1], each NULL where nobody asked or needs it
     char **d                   # d[0 .. L - 1]: delta at each layer's outputs
     char **w_t                 # w_t[1 .. L - 1]: transposed weights
     char *scale                # factor of each row's delta
@@ -23,6 +24,7 @@ ctypedef struct Work:
     Py_ssize_t scratch_bytes
     char *pack                 # a packed piece of weights for each thread, or NULL: see `packed`
     Py_ssize_t pack_bytes
+    void **pending             # where an exception of a user's function goes
 
 
 # Up to 16 inputs times up to 256 outputs of one layer's weights, and where strip is 0 their biases.
@@ -38,8 +40,15 @@ ctypedef struct Batch:
     const double *weight
     double total               # sum of the rows' weights
     bint mean                  # whether the loss is divided by it
-    int loss
+    const cbp_objective *objective
+    void *function             # a user's loss (a Python object), or NULL
     cbp_target target
+
+
+cdef class Objective:
+    cdef cbp_objective loss
+    cdef double[::1] table
+    cdef readonly object custom
 
 
 cdef class Core:
@@ -51,9 +60,11 @@ cdef class Core:
     cdef readonly Py_ssize_t n_parameters, itemsize
     cdef int readers, writers
     cdef list idle
+    cdef list functions
     cdef int enter(self, bint writing) except -1
     cdef void leave(self, bint writing) noexcept
-    cdef int check_loss(self, int loss, object target, object labels) except -1
+    cdef Py_ssize_t check_loss(self, Objective objective, object target, object labels) except -1
+    cdef int team(self, Objective objective, int n_threads) noexcept
 
 
 cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept nogil
@@ -71,5 +82,6 @@ cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_s
 cdef void tile_transpose(const Net *net, const Work *work, const Tile *tile) noexcept nogil
 cdef void copy_tile(const Net *net, const Tile *tile, const char *scratch, char *grad, double l2,
                     const char *theta) noexcept nogil
+cdef bint failed(const Net *net, const Work *work, const Batch *batch) noexcept nogil
 cdef double batch_loss(const Net *net, const Work *work, const Batch *batch) noexcept nogil
 cdef bint look(double *polled, void **pending) noexcept nogil

@@ -6,7 +6,23 @@ from numpy.typing import NDArray
 from typing_extensions import Self, disjoint_base
 
 ACTIVATIONS: dict[str, int]
+CUSTOM_ACTIVATION: int
 LOSSES: dict[str, int]
+
+@disjoint_base
+class Objective:
+    custom: Callable[..., tuple[NDArray[Any], NDArray[Any]]] | None
+    def __new__(
+        cls,
+        loss: int,
+        *,
+        parameter: float = 0.0,
+        positive: float = 1.0,
+        negative: float = 1.0,
+        table: NDArray[float64] | None = None,
+        mask_nan: bool = False,
+        custom: Callable[..., tuple[NDArray[Any], NDArray[Any]]] | None = None,
+    ) -> Self: ...
 
 @disjoint_base
 class Core:
@@ -18,6 +34,7 @@ class Core:
         sizes: Sequence[int],
         activations: Sequence[int],
         bias: Sequence[bool],
+        functions: Sequence[Any] | None = None,
     ) -> Self: ...
     def begin_reading(self) -> None: ...
     def end_reading(self) -> None: ...
@@ -31,7 +48,7 @@ class Core:
         target: NDArray[Any] | None,
         labels: NDArray[int64] | None,
         weight: NDArray[float64] | None,
-        loss: int,
+        loss: Objective,
         reduction: int,
         l2: float,
         grad: NDArray[Any] | None,

@@ -32,12 +32,32 @@ from cbp._dense cimport (
     strips,
 )
 from cbp._kernels cimport (
+    CBP_ABSOLUTE_ERROR,
     CBP_BINARY_CROSS_ENTROPY,
+    CBP_BINARY_FOCAL,
     CBP_CATEGORICAL_CROSS_ENTROPY,
+    CBP_CATEGORICAL_FOCAL,
+    CBP_CUSTOM,
+    CBP_CUSTOM_LOSS,
+    CBP_ELU,
+    CBP_GAUSSIAN,
+    CBP_GELU,
+    CBP_HARD_SIGMOID,
+    CBP_HUBER,
     CBP_IDENTITY,
+    CBP_LEAKY_RELU,
+    CBP_LOG_SOFTMAX,
+    CBP_MISH,
+    CBP_POISSON,
+    CBP_QUANTILE,
     CBP_RELU,
+    CBP_SELU,
     CBP_SIGMOID,
+    CBP_SILU,
+    CBP_SIN,
     CBP_SOFTMAX,
+    CBP_SOFTPLUS,
+    CBP_SOFTSIGN,
     CBP_SQUARED_ERROR,
     CBP_STRIP,
     CBP_TANH,
@@ -48,6 +68,8 @@ from cbp._kernels cimport (
     cbp_finish,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
+    cbp_from_logits,
+    cbp_keeps_z,
     cbp_open,
     cbp_phase,
     cbp_raise,
@@ -57,6 +79,7 @@ from cbp._kernels cimport (
     cbp_team_size,
     cbp_wait,
 )
+from cbp._functions cimport user_activation, user_loss, user_slope
 from cbp._runtime cimport POLL_SECONDS, kernels, poll_signals, reraise, team_of
 
 ACTIVATIONS = {
@@ -66,6 +89,7 @@ ACTIVATIONS = {
     "relu": CBP_RELU,
     "softmax": CBP_SOFTMAX,
 }
+CUSTOM_ACTIVATION = CBP_CUSTOM
 LOSSES = {
     "squared_error": CBP_SQUARED_ERROR,
     "binary_cross_entropy": CBP_BINARY_CROSS_ENTROPY,
@@ -108,9 +132,16 @@ cdef bint packed(const Net *net, Py_ssize_t rows) noexcept nogil:
     """Whether the sweep goes layer by layer over packed panels of weights."""
     cdef Py_ssize_t weights = 0
     cdef int l
+    if net.functions != NULL:
+        return False
     for l in range(net.n_layers):
         weights += net.layers[l].n_in * net.layers[l].n_out
     return rows >= PACKED_ROWS and weights * net.kernel.itemsize > PACKED_BYTES
+
+
+cdef inline bint keeps_z(const Net *net, int l, bint training, bint sums) noexcept nogil:
+    """Whether the z of layer l have a place in the workspace."""
+    return sums or (training and cbp_keeps_z(net.layers[l].activation))
 
 
 cdef inline Py_ssize_t round_up(Py_ssize_t size) noexcept nogil:
@@ -126,7 +157,8 @@ cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint 
     cdef int l
     size += strips(net.layers[0].n_in) * stride
     for l in range(net.n_layers):
-        size += strips(net.layers[l].n_out) * stride * (1 + training + sums)
+        size += strips(net.layers[l].n_out) * stride * (
+            1 + training + keeps_z(net, l, training, sums))
         if training and l > 0 and not pack:
             size += round_up(strips(net.layers[l].n_in) * CBP_STRIP * net.layers[l].n_out * item)
     if pack:
@@ -158,7 +190,7 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
         work.a[l + 1] = memory
         memory += strips(net.layers[l].n_out) * stride
         work.z[l] = work.d[l] = work.w_t[l] = NULL
-        if sums:
+        if keeps_z(net, l, training, sums):
             work.z[l] = memory
             memory += strips(net.layers[l].n_out) * stride
         if training:
@@ -168,7 +200,7 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
                 work.w_t[l] = memory
                 memory += round_up(strips(net.layers[l].n_in) * CBP_STRIP * net.layers[l].n_out
                                    * item)
-    work.pack = NULL
+    work.pack, work.pending = NULL, NULL
     if pack:
         work.pack, work.pack_bytes = memory, round_up(PANEL * PACK_ROWS * item)
         memory += threads * work.pack_bytes
@@ -232,17 +264,68 @@ cdef void sweep_head(const Net *net, const Work *work, const Batch *batch, Py_ss
     cdef int L = net.n_layers
     cdef const Layer *last = &net.layers[L - 1]
     cdef cbp_target target = target_from(net, batch, row)
+    cdef char *d = work.d[L - 1] + at if backward else NULL
+    cdef const char *z = work.z[L - 1] + at if work.z[L - 1] != NULL else NULL
     fill_scale(work, batch, row, n, item)
-    net.kernel.head(batch.loss, last.activation, work.d[L - 1] + at if backward else NULL,
-                    work.stride, work.loss + row * item, work.a[L] + at, work.stride, &target,
-                    work.scale + row * item, n, last.n_out)
+    if batch.function == NULL:
+        net.kernel.head(batch.objective, last.activation, d, work.loss + row * item,
+                        work.a[L] + at, z, work.stride, &target, work.scale + row * item, n,
+                        last.n_out)
+    else:
+        if user_loss(batch.function, net.kernel, d, work.loss + row * item, work.a[L] + at,
+                     work.stride, &target, n, last.n_out, work.pending):
+            return
+        if backward:
+            net.kernel.delta(d, work.stride, z if z != NULL else work.a[L] + at, work.stride,
+                             work.scale + row * item, n, last.n_out, last.activation)
+    if backward and last.activation == CBP_CUSTOM:
+        user_slope(net.functions, L - 1, net.kernel, d, z, work.stride, n, last.n_out,
+                   work.pending)
 
 
 cdef inline int activation_before_head(const Net *net, const Batch *batch, int l) noexcept nogil:
     """The activation of layer l in a sweep with a loss: the cross-entropies start from z."""
-    if l == net.n_layers - 1 and batch.loss != CBP_SQUARED_ERROR:
+    if l == net.n_layers - 1 and cbp_from_logits(batch.objective.loss):
         return CBP_IDENTITY
     return net.layers[l].activation
+
+
+cdef inline const char *slope_source(const Net *net, const Work *work, int l) noexcept nogil:
+    """What f' of layer l is taken from: its z or its outputs."""
+    return work.z[l] if cbp_keeps_z(net.layers[l].activation) else work.a[l + 1]
+
+
+cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
+                     Py_ssize_t n, bint backward) noexcept nogil:
+    """A block of rows through the whole net, forward and, where `backward`, back."""
+    cdef Py_ssize_t at = row * CBP_STRIP * net.kernel.itemsize
+    cdef int l, activation, L = net.n_layers
+    sweep_gather(net, work, batch, row, n)
+    for l in range(L):
+        activation = activation_before_head(net, batch, l)
+        dense_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
+                      work.stride, row, n, activation)
+        if activation == CBP_CUSTOM and user_activation(
+                net.functions, l, net.kernel, work.a[l + 1] + at, work.stride, n,
+                net.layers[l].n_out, work.pending):
+            return
+    sweep_head(net, work, batch, row, n, backward)
+    if not backward or failed(net, work, batch):
+        return
+    for l in range(L - 1, 0, -1):
+        activation = net.layers[l - 1].activation
+        dense_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.w_t[l],
+                    slope_source(net, work, l - 1), activation, work.stride, row, n)
+        if activation == CBP_CUSTOM and user_slope(
+                net.functions, l - 1, net.kernel, work.d[l - 1] + at, work.z[l - 1] + at,
+                work.stride, n, net.layers[l].n_in, work.pending):
+            return
+
+
+cdef bint failed(const Net *net, const Work *work, const Batch *batch) noexcept nogil:
+    """Whether a user's function raised.  Such nets have one thread: nobody else writes there."""
+    return ((net.functions != NULL or (batch != NULL and batch.function != NULL))
+            and work.pending[0] != NULL)
 
 
 cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil:
@@ -285,15 +368,7 @@ cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ss
     cdef int l, L = net.n_layers
     cdef char *pack
     if work.pack == NULL:
-        sweep_gather(net, work, batch, row, n)
-        for l in range(L):
-            dense_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride,
-                          row, n, activation_before_head(net, batch, l))
-        sweep_head(net, work, batch, row, n, backward)
-        if backward:
-            for l in range(L - 1, 0, -1):
-                dense_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.w_t[l],
-                            work.a[l], net.layers[l - 1].activation, work.stride, row, n)
+        sweep_rows(net, work, batch, row, n, backward)
         return
     if phase == 0:
         sweep_gather(net, work, batch, row, n)
@@ -308,11 +383,12 @@ cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ss
     panel, row = task // groups, task % groups * rows
     n = min(rows, batch.n - row)
     if phase <= L:
-        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], NULL, work.a[l], work.stride, row,
-                      n, activation_before_head(net, batch, l), panel, pack)
+        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l], work.stride,
+                      row, n, activation_before_head(net, batch, l), panel, pack)
     else:
-        panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l], work.a[l],
-                    net.layers[l - 1].activation, work.stride, row, n, panel, pack)
+        panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l],
+                    slope_source(net, work, l - 1), net.layers[l - 1].activation, work.stride,
+                    row, n, panel, pack)
 
 
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
@@ -388,8 +464,13 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
         if work.pack == NULL:
             dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l], work.stride,
                           0, n, activation)
+            if activation == CBP_CUSTOM and user_activation(
+                    net.functions, l, kernel, work.a[l + 1], work.stride, n, n_out, &run.pending):
+                cbp_raise(&run.abort)
+                return
         else:
-            softmax = activation == CBP_SOFTMAX     # needs the whole row
+            # These need the whole row.
+            softmax = activation == CBP_SOFTMAX or activation == CBP_LOG_SOFTMAX
             for panel in range((n_out + PANEL - 1) // PANEL):
                 panel_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
                               work.stride, 0, n, CBP_IDENTITY if softmax else activation, panel,
@@ -492,6 +573,8 @@ cdef void gradient_team(GradientRun *run, int me) noexcept nogil:
                 tile = &run.tiles[task]
                 tile_gradient(net, work, tile, run.batch.n, scratch)
                 copy_tile(net, tile, scratch, run.grad, run.l2, net.layers[0].w)
+            if failed(net, work, run.batch):
+                break
             if cbp_finish(&run.crew):
                 next_gradient_phase(run)
         if me == 0 and look(&polled, &run.pending):
@@ -499,7 +582,39 @@ cdef void gradient_team(GradientRun *run, int me) noexcept nogil:
     cbp_fpenv_leave(before)
 
 
-# ---- the compiled view of a network -----------------------------------------------------------
+# ---- the compiled view of a loss and of a network ---------------------------------------------
+
+cdef class Objective:
+    """A loss as the sweeps take it.
+
+    Parameters
+    ----------
+    loss : int
+        A code of LOSSES.
+    parameter : float
+        Huber's delta, focal's gamma, the label smoothing, or the least variance.
+    positive, negative : float
+        Focal: factors of t and of 1 - t.
+    table : float64 array or None
+        Quantile levels; focal: a factor for each class.
+    mask_nan : bool
+        Whether a NaN target adds neither loss nor gradient.
+    custom : callable or None
+        For the code of "custom": (outputs, targets) -> (loss of each row, dloss/doutputs).
+    """
+
+    def __cinit__(self, int loss, *, double parameter=0.0, double positive=1.0,
+                  double negative=1.0, table=None, bint mask_nan=False, custom=None):
+        if not 0 <= loss <= CBP_CUSTOM_LOSS or (loss == CBP_CUSTOM_LOSS) != (custom is not None):
+            raise ValueError(f"Loss {loss} is unknown, or lacks its function.")
+        self.loss = cbp_objective(loss, mask_nan, parameter, positive, negative, NULL, 0)
+        self.custom = custom
+        if table is not None:
+            self.table = table.copy()
+            self.loss.table, self.loss.entries = &self.table[0], self.table.shape[0]
+        if loss == CBP_QUANTILE and self.loss.entries == 0:
+            raise ValueError("Quantile needs levels.")
+
 
 cdef class Core:
     """Layer table and parameters of one network, and what can be computed from them.
@@ -515,9 +630,12 @@ cdef class Core:
         A code of ACTIVATIONS for each layer.
     bias : list of bool
         Whether each layer has biases.
+    functions : list or None
+        For each layer with the code CUSTOM_ACTIVATION an object with methods value(z) and
+        slope(z), arrays (n, n_out) in and out.
     """
 
-    def __cinit__(self, theta, sizes, activations, bias):
+    def __cinit__(self, theta, sizes, activations, bias, functions=None):
         cdef Py_ssize_t offset = 0, first, strip
         cdef int l, L = len(sizes) - 1
         cdef Layer *layer
@@ -559,6 +677,10 @@ cdef class Core:
                     tile += 1
         self.readers = self.writers = 0
         self.idle = []
+        self.functions, self.net.functions = None, NULL
+        if CBP_CUSTOM in activations:
+            self.functions = list(functions)
+            self.net.functions = <void *>self.functions
 
     def __dealloc__(self):
         free(self.net.layers)
@@ -592,18 +714,39 @@ cdef class Core:
         """Ends what `begin_reading` began."""
         self.leave(False)
 
-    cdef int check_loss(self, int loss, object target, object labels) except -1:
-        """Refuses what a kernel would read wrongly; policy checks it in words before."""
-        cdef int activation = self.net.layers[self.net.n_layers - 1].activation
-        if ((loss == CBP_BINARY_CROSS_ENTROPY and activation != CBP_SIGMOID)
-                or (loss == CBP_CATEGORICAL_CROSS_ENTROPY) != (activation == CBP_SOFTMAX)
-                or not 0 <= loss <= CBP_CATEGORICAL_CROSS_ENTROPY):
+    cdef Py_ssize_t check_loss(self, Objective objective, object target,
+                               object labels) except -1:
+        """Refuses what a kernel would read wrongly; policy checks it in words before.  Returns
+        how many columns the target rows have."""
+        cdef const Layer *last = &self.net.layers[self.net.n_layers - 1]
+        cdef int activation = last.activation, loss = objective.loss.loss
+        cdef Py_ssize_t outputs = last.n_out, entries = objective.loss.entries
+        cdef bint rows = activation == CBP_SOFTMAX or activation == CBP_LOG_SOFTMAX
+        cdef bint categorical = (loss == CBP_CATEGORICAL_CROSS_ENTROPY
+                                 or loss == CBP_CATEGORICAL_FOCAL)
+        cdef bint binary = loss == CBP_BINARY_CROSS_ENTROPY or loss == CBP_BINARY_FOCAL
+        cdef bint plain = loss == CBP_POISSON or loss == CBP_GAUSSIAN
+        if ((binary and activation != CBP_SIGMOID) or (categorical and not rows)
+                or (rows and not categorical and loss != CBP_CUSTOM_LOSS)
+                or (plain and activation != CBP_IDENTITY)):
             raise ValueError(f"Loss {loss} does not go with output activation {activation}.")
+        if (loss == CBP_QUANTILE and outputs % entries or loss == CBP_GAUSSIAN and outputs % 2
+                or loss == CBP_CATEGORICAL_FOCAL and entries not in (0, outputs)):
+            raise ValueError(f"Loss {loss} does not go with {outputs} outputs.")
         if (target is None) == (labels is None):
             raise ValueError("Give either target rows or labels.")
-        if labels is not None and loss != CBP_CATEGORICAL_CROSS_ENTROPY:
-            raise ValueError("Labels go with categorical cross-entropy only.")
-        return 0
+        if labels is not None and not categorical and loss != CBP_CUSTOM_LOSS:
+            raise ValueError("Labels go with categorical losses only.")
+        if loss == CBP_CUSTOM_LOSS:
+            return outputs if target is None else target.shape[1]
+        return outputs // entries if loss == CBP_QUANTILE else outputs // (
+            2 if loss == CBP_GAUSSIAN else 1)
+
+    cdef int team(self, Objective objective, int n_threads) noexcept:
+        """How many threads a call has: a user's functions run in the calling one."""
+        if self.net.functions != NULL or (objective is not None and objective.custom is not None):
+            return 1
+        return team_of(n_threads)
 
     def predict(self, X, out, int n_threads):
         """Writes the network's outputs for X (n, n_in) into `out` (n, n_out).
@@ -632,7 +775,7 @@ cdef class Core:
         run.n = x.view.shape[0]
         if run.n == 0:
             return 1
-        threads = team_of(n_threads)
+        threads = self.team(None, n_threads)
         run.block = row_block(&self.net, run.n, threads)
         threads = <int>min(<Py_ssize_t>threads, (run.n + run.block - 1) // run.block)
         run.net = &self.net
@@ -680,18 +823,18 @@ cdef class Core:
             reraise(run.pending)
         return run.team
 
-    def gradient(self, X, target, labels, const double[::1] weight, int loss, int reduction,
-                 double l2, grad, deltas, int n_threads):
+    def gradient(self, X, target, labels, const double[::1] weight, Objective loss not None,
+                 int reduction, double l2, grad, deltas, int n_threads):
         """Loss and gradient over the rows of X; returns (loss, threads that ran).
 
         Parameters
         ----------
         X : (n, n_in) array of theta's type
-        target : (n, n_out) array of theta's type, or None
-        labels : (n,) int64 array of class numbers, or None; for categorical cross-entropy
+        target : array of theta's type, or None
+            (n, n_out); for quantiles and Gaussian likelihoods the columns that they say.
+        labels : (n,) int64 array of class numbers, or None; for categorical losses
         weight : (n,) float64 array, or None
-        loss : int
-            A code of LOSSES.
+        loss : Objective
         reduction : int
             0: the loss is the weighted mean over the rows; 1: their weighted sum.
         l2 : float
@@ -709,16 +852,17 @@ cdef class Core:
         cdef char *memory
         cdef uint64_t fpenv
         cdef double total = 0.0
-        self.check_loss(loss, target, labels)
+        cdef Py_ssize_t columns = self.check_loss(loss, target, labels)
         batch.x = x.bind(X, -1, self.net.layers[0].n_in, self.itemsize, False)
         batch.n = n = x.view.shape[0]
         if n == 0:
             raise ValueError("X must have rows.")
-        batch.loss, batch.mean = loss, reduction == 0
+        batch.objective, batch.mean = &loss.loss, reduction == 0
+        batch.function = NULL if loss.custom is None else <void *>loss.custom
         batch.target.index = NULL
         batch.target.rows = NULL
         batch.target.labels = NULL
-        batch.target.row_stride = self.net.layers[L - 1].n_out
+        batch.target.row_stride = columns
         if target is not None:
             batch.target.rows = t.bind(target, n, batch.target.row_stride, self.itemsize, False)
         else:
@@ -736,7 +880,7 @@ cdef class Core:
         if grad is not None:
             run.grad = g.bind(grad, self.n_parameters, 0, self.itemsize, True)
         run.backward = grad is not None or deltas is not None
-        threads = team_of(n_threads)
+        threads = self.team(loss, n_threads)
         run.block = row_block(&self.net, n, threads)
         run.net, run.work, run.batch = &self.net, &work, &batch
         run.tiles, run.n_tiles, run.l2 = self.tiles, self.n_tiles, l2
@@ -745,6 +889,7 @@ cdef class Core:
         shares = round_up(threads * sizeof(cbp_share))
         memory = arena.reserve(shares + work_bytes(&self.net, n, True, False, threads))
         lay_out(&self.net, &work, memory + shares, n, True, False, threads)
+        work.pending = &run.pending
         cbp_assemble(&run.crew, <cbp_share *>memory, threads)
         run.phase = -2
         next_gradient_phase(&run)
@@ -810,7 +955,8 @@ cdef class Predictor:
         cdef int l
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
-        self.small = weights <= 1 << 18      # up to about 10 microseconds
+        # Up to about 10 microseconds.
+        self.small = weights <= 1 << 18 and core.net.functions == NULL
         self.core, self.otherwise, self.empty = core, otherwise, np.empty
         self.ndarray = np.ndarray
         self.dtype, self.letter = np.dtype(dtype), ord(dtype)

@@ -22,7 +22,7 @@ cdef void dense_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
                         Py_ssize_t n, int activation) noexcept nogil
 
 cdef void dense_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
-                      const char *d_out, const char *w_t, const char *a_in, int activation_in,
+                      const char *d_out, const char *w_t, const char *source, int activation_in,
                       Py_ssize_t stride, Py_ssize_t row, Py_ssize_t n) noexcept nogil
 
 cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_out, char *z,
@@ -30,7 +30,7 @@ cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
                         int activation, Py_ssize_t panel, char *pack) noexcept nogil
 
 cdef void panel_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
-                      const char *d_out, const char *a_in, int activation_in, Py_ssize_t stride,
+                      const char *d_out, const char *source, int activation_in, Py_ssize_t stride,
                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t panel, char *pack) noexcept nogil
 
 cdef void dense_transpose(const cbp_kernels *kernel, const Layer *layer, char *w_t,

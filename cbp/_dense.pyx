@@ -30,13 +30,14 @@ cdef void dense_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
 
 
 cdef void dense_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
-                      const char *d_out, const char *w_t, const char *a_in, int activation_in,
+                      const char *d_out, const char *w_t, const char *source, int activation_in,
                       Py_ssize_t stride, Py_ssize_t row, Py_ssize_t n) noexcept nogil:
-    """d_in (OUT) from d_out (IN), the transposed weights w_t (IN) and a_in (IN), for n rows."""
+    """d_in (OUT) from d_out (IN), the transposed weights w_t (IN) and what f' is taken from
+    (IN: A, or Z where cbp_keeps_z), for n rows."""
     cdef Py_ssize_t at = row * CBP_STRIP * kernel.itemsize
     kernel.matmul(d_in + at, stride, d_out + at, stride, w_t, CBP_STRIP,
                   CBP_STRIP * layer.n_out, n, layer.n_out, layer.n_in, 0)
-    kernel.delta(d_in + at, stride, a_in + at, stride, n, layer.n_in, activation_in)
+    kernel.delta(d_in + at, stride, source + at, stride, NULL, n, layer.n_in, activation_in)
 
 
 cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_out, char *z,
@@ -61,7 +62,7 @@ cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
 
 
 cdef void panel_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
-                      const char *d_out, const char *a_in, int activation_in, Py_ssize_t stride,
+                      const char *d_out, const char *source, int activation_in, Py_ssize_t stride,
                       Py_ssize_t row, Py_ssize_t n, Py_ssize_t panel, char *pack) noexcept nogil:
     """What dense_delta does, for PANEL inputs of such a layer, its weights transposed on the way."""
     cdef Py_ssize_t item = kernel.itemsize, first = panel * PANEL, k, k_n, s
@@ -78,7 +79,7 @@ cdef void panel_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
                       d_out + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, stride,
                       pack, CBP_STRIP, CBP_STRIP * k_n, n, k_n, columns, k > 0)
         k += PACK_ROWS
-    kernel.delta(d_in + at, stride, a_in + at, stride, n, columns, activation_in)
+    kernel.delta(d_in + at, stride, source + at, stride, NULL, n, columns, activation_in)
 
 
 cdef void dense_transpose(const cbp_kernels *kernel, const Layer *layer, char *w_t,
@@ -150,13 +151,14 @@ def forward(real[:, ::1] a_out, real[:, ::1] z, const real[:, ::1] a_in, const r
     _to_rows[real](z, sums)
 
 
-def delta(real[:, ::1] d_in, const real[:, ::1] d_out, const real[:, ::1] a_in,
+def delta(real[:, ::1] d_in, const real[:, ::1] d_out, const real[:, ::1] source,
           const real[::1] theta, int activation_in):
-    """d_in (n, n_in) from d_out (n, n_out); theta is W | 16 spare elements."""
-    cdef Layer layer = _layer(theta, a_in.shape[1], d_out.shape[1], False, 0)
+    """d_in (n, n_in) from d_out (n, n_out) and the inputs A, or their Z where f' is taken from it;
+    theta is W | 16 spare elements."""
+    cdef Layer layer = _layer(theta, source.shape[1], d_out.shape[1], False, 0)
     cdef const cbp_kernels *kernel = kernels(sizeof(real))
     cdef _Strips d = _from_rows(d_out)
-    cdef _Strips a = _from_rows(a_in)
+    cdef _Strips a = _from_rows(source)
     cdef _Strips out = _Strips(d.n, layer.n_in, sizeof(real))
     cdef _Strips w_t = _Strips(layer.n_out, layer.n_in, sizeof(real))
     cdef Py_ssize_t s

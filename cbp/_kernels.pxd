@@ -15,10 +15,30 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_TANH
         CBP_RELU
         CBP_SOFTMAX
+        CBP_LOG_SOFTMAX
+        CBP_LEAKY_RELU
+        CBP_ELU
+        CBP_SELU
+        CBP_SOFTPLUS
+        CBP_SOFTSIGN
+        CBP_HARD_SIGMOID
+        CBP_GELU
+        CBP_SILU
+        CBP_MISH
+        CBP_SIN
+        CBP_CUSTOM
     enum:
         CBP_SQUARED_ERROR
         CBP_BINARY_CROSS_ENTROPY
         CBP_CATEGORICAL_CROSS_ENTROPY
+        CBP_BINARY_FOCAL
+        CBP_CATEGORICAL_FOCAL
+        CBP_ABSOLUTE_ERROR
+        CBP_HUBER
+        CBP_QUANTILE
+        CBP_POISSON
+        CBP_GAUSSIAN
+        CBP_CUSTOM_LOSS
     enum:
         CBP_SGD
         CBP_MOMENTUM
@@ -26,6 +46,13 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_ADAM
     ctypedef struct cbp_hyper:
         double rate, momentum, beta_1, beta_2, root, epsilon, l2
+    ctypedef struct cbp_objective:
+        int loss, mask_nan
+        double parameter, positive, negative
+        const double *table
+        Py_ssize_t entries
+    int cbp_keeps_z(int activation)
+    int cbp_from_logits(int loss)
     ctypedef struct cbp_target:
         const void *rows
         Py_ssize_t row_stride
@@ -46,10 +73,10 @@ cdef extern from "cbp_kernels.h" nogil:
                        Py_ssize_t k, Py_ssize_t o, int more) noexcept nogil
         void (*activate)(void *a, Py_ssize_t stride, void *z, Py_ssize_t z_stride, const void *bias,
                          Py_ssize_t n, Py_ssize_t o, int activation) noexcept nogil
-        void (*delta)(void *d, Py_ssize_t d_stride, const void *a, Py_ssize_t a_stride, Py_ssize_t n,
-                      Py_ssize_t i, int activation) noexcept nogil
-        void (*head)(int loss, int activation, void *d, Py_ssize_t d_stride, void *row_loss,
-                     const void *a, Py_ssize_t a_stride, const cbp_target *target,
+        void (*delta)(void *d, Py_ssize_t d_stride, const void *source, Py_ssize_t source_stride,
+                      const void *scale, Py_ssize_t n, Py_ssize_t i, int activation) noexcept nogil
+        void (*head)(const cbp_objective *objective, int activation, void *d, void *row_loss,
+                     const void *a, const void *z, Py_ssize_t stride, const cbp_target *target,
                      const void *scale, Py_ssize_t n, Py_ssize_t o) noexcept nogil
         void (*gradient)(void *g, const void *a, const void *d, Py_ssize_t d_stride, Py_ssize_t n,
                          Py_ssize_t i, Py_ssize_t o) noexcept nogil

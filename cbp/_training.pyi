@@ -5,7 +5,7 @@ from numpy import float64, int64, intp
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-from ._backprop import Core
+from ._backprop import Core, Objective
 
 OPTIMIZERS: dict[str, int]
 N_STATES: dict[int, int]
@@ -23,7 +23,7 @@ class Loop:
         self,
         core: Core,
         *,
-        loss: int,
+        loss: Objective,
         reduction: int,
         optimizer: int,
         hyper: Mapping[str, float],

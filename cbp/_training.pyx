@@ -19,10 +19,12 @@ from cbp._backprop cimport (
     Batch,
     Core,
     Net,
+    Objective,
     Tile,
     Work,
     batch_loss,
     copy_tile,
+    failed,
     lay_out,
     look,
     row_block,
@@ -60,7 +62,7 @@ from cbp._kernels cimport (
     cbp_team_size,
     cbp_wait,
 )
-from cbp._runtime cimport Arena, Buffer, reraise, shuffle, team_of
+from cbp._runtime cimport Arena, Buffer, reraise, shuffle
 
 OPTIMIZERS = {"sgd": CBP_SGD, "momentum": CBP_MOMENTUM, "nesterov": CBP_NESTEROV, "adam": CBP_ADAM}
 N_STATES = {CBP_SGD: 0, CBP_MOMENTUM: 1, CBP_NESTEROV: 1, CBP_ADAM: 2}
@@ -415,6 +417,8 @@ cdef void train_team(Train *t, int me) noexcept nogil:
                 j.since = 0.0
             patience = 0
             train_task(t, task, me)
+            if t.stage == SWEEP and failed(t.net, &t.work, &t.batch):
+                break             # the step is given up, as where a signal's handler raised
             if cbp_finish(&t.crew):
                 next_stage(t)
             tasks += 1
@@ -451,8 +455,9 @@ cdef class Loop:
     Parameters
     ----------
     core : Core
-    loss, reduction : int
-        A code of LOSSES; 0 for the mean, 1 for the sum over rows.
+    loss : Objective
+    reduction : int
+        0 for the mean, 1 for the sum over rows.
     optimizer : int
         A code of OPTIMIZERS.
     hyper : dict
@@ -477,6 +482,7 @@ cdef class Loop:
     """
 
     cdef Core core
+    cdef Objective objective
     cdef Train t
     cdef Arena arena, grad, kept
     cdef Buffer x, target, labels, state_1, state_2, mask
@@ -490,9 +496,9 @@ cdef class Loop:
     def __cinit__(self):
         self.trainable = NULL
 
-    def __init__(self, Core core, *, int loss, int reduction, int optimizer, hyper, double l2,
-                 states, trainable, mask, Py_ssize_t batch_size, bint shuffle, uint64_t seed,
-                 by_rows=None):
+    def __init__(self, Core core, *, Objective loss not None, int reduction, int optimizer, hyper,
+                 double l2, states, trainable, mask, Py_ssize_t batch_size, bint shuffle,
+                 uint64_t seed, by_rows=None):
         cdef int l, L = core.net.n_layers
         cdef Train *t = &self.t
         if optimizer not in N_STATES or len(states) != N_STATES[optimizer]:
@@ -513,7 +519,9 @@ cdef class Loop:
         t.net, t.tiles, t.n_tiles = &core.net, core.tiles, core.n_tiles
         t.n_parameters, t.kept, t.subset, t.laid_out, t.stop = core.n_parameters, NULL, NULL, -1, 0
         t.trainable = self.trainable
-        t.batch.loss, t.batch.mean = loss, reduction == 0
+        self.objective = loss
+        t.batch.objective, t.batch.mean = &loss.loss, reduction == 0
+        t.batch.function = NULL if loss.custom is None else <void *>loss.custom
         self.batch_size, self.shuffle = batch_size, shuffle
         t.optimizer, t.shuffle, t.seed, t.batch_size = optimizer, shuffle, seed, batch_size
         t.rate, t.momentum = hyper["learning_rate"], hyper.get("momentum", 0.0)
@@ -543,9 +551,9 @@ cdef class Loop:
         number of its rows is the same, else the epoch begins anew."""
         cdef Core core = self.core
         cdef Train *t = &self.t
-        cdef Py_ssize_t n, j, n_epoch, n_out = core.net.layers[core.net.n_layers - 1].n_out
+        cdef Py_ssize_t n, j, n_epoch, columns
         self._refuse_while_running()
-        core.check_loss(t.batch.loss, target, labels)
+        columns = core.check_loss(self.objective, target, labels)
         self.bound = False
         t.batch.x = self.x.bind(X, -1, core.net.layers[0].n_in, core.itemsize, False)
         n = self.x.view.shape[0]
@@ -553,9 +561,9 @@ cdef class Loop:
             raise ValueError("X must have rows.")
         t.batch.target.rows = NULL
         t.batch.target.labels = NULL
-        t.batch.target.row_stride = n_out
+        t.batch.target.row_stride = columns
         if target is not None:
-            t.batch.target.rows = self.target.bind(target, n, n_out, core.itemsize, False)
+            t.batch.target.rows = self.target.bind(target, n, columns, core.itemsize, False)
         else:
             t.batch.target.labels = <const int64_t *>self.labels.bind(labels, n, 0, 8, False)
         t.batch.weight = NULL
@@ -710,12 +718,13 @@ cdef class Loop:
         t.grad = NULL
         if mflop > LONG_MFLOP:
             t.grad = self.grad.reserve(core.n_parameters * core.itemsize)
-        threads = team_of(n_threads)
+        threads = core.team(self.objective, n_threads)
         shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
         memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
         cbp_assemble(&t.crew, <cbp_share *>memory, threads)
         lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
         # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
+        t.work.pending = &t.pending
         t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01) * t.n_tiles, 100000.0) + 1
         t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
         t.abort = t.diverged = t.solo = 0

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
+from ._backprop import LOSSES as CODES
+from ._backprop import Objective
 
 __all__ = [
     "LOSSES",
@@ -51,6 +53,14 @@ class Loss:
 
     def __post_init__(self) -> None:
         _check.choice(self.reduction, "reduction", ("mean", "sum"))
+
+    def objective(self, activation: str) -> Objective:
+        """Return the compiled form of the loss for this output activation."""
+        return Objective(CODES[self.name])
+
+    def n_targets(self, n_outputs: int) -> int:
+        """Return how many columns the targets of a network with so many outputs have."""
+        return n_outputs
 
     def check_activation(self, activation: str) -> None:
         """Raise ValueError if the loss does not go with this output activation."""

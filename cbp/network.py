@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _runtime, initializers, losses, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
-from ._backprop import LOSSES as LOSS_CODES
 from .layers import MOST_UNITS, Dense
 from .storage import MOST_LAYERS, Architecture
 
@@ -644,7 +643,7 @@ class Network:
             values,
             labels,
             weight,
-            LOSS_CODES[loss.name],
+            loss.objective(self.activations[-1]),
             REDUCTIONS[loss.reduction],
             l2,
             flat,

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _runtime, losses, optimizers
 from . import metrics as _metrics
-from ._backprop import LOSSES as LOSS_CODES
 from ._progress import Progress
 from ._training import N_STATES, OPTIMIZERS, Diverged, Loop
 from .exceptions import DivergenceError
@@ -117,6 +116,7 @@ class Trainer:
             raise TypeError(f"`net` must be a Network, got {type(net).__name__}.")
         self._net = net
         self._loss = losses.checked(loss, net.activations[-1])
+        self._objective = self._loss.objective(net.activations[-1])
         self._optimizer = optimizers.checked(optimizer)
         self._batch_size = None if batch_size is None else _check.integer(
             batch_size, "batch_size", 1, 2**62)  # fmt: skip
@@ -434,7 +434,7 @@ class Trainer:
         batch_size = min(batch_size or rows, rows)
         loop = Loop(
             self.net._core,
-            loss=LOSS_CODES[self.loss.name],
+            loss=self._objective,
             reduction=REDUCTIONS[self.loss.reduction],
             optimizer=OPTIMIZERS[self.optimizer.rule],
             hyper=vars(self.optimizer),
@@ -489,7 +489,7 @@ class Trainer:
             X = data.X[first:stop]
             weight = None if data.weight is None else data.weight[first:stop]
             loss, _ = self.net._core.gradient(
-                X, *data.targets.slice(first, stop), weight, LOSS_CODES[self.loss.name],
+                X, *data.targets.slice(first, stop), weight, self._objective,
                 REDUCTIONS["sum"], 0.0, None, None, n_threads,
             )  # fmt: skip
             total += loss

@@ -151,13 +151,17 @@ static void FN(activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride,
         FN(softmax)(a, stride, n, o);
 }
 
-VEC_OP void FN(delta_strip)(T *d, const T *a, ptrdiff_t n, ptrdiff_t columns, int activation)
+VEC_OP void FN(delta_strip)(T *d, const T *from, const T *scale, ptrdiff_t n, ptrdiff_t columns,
+                            int activation)
 {
     for (int j = 0; j < VPS; j++) {
         VM present = FN(present)(columns, j);
         for (ptrdiff_t r = 0; r < n; r++) {
             ptrdiff_t at = r * CBP_STRIP + j * VW;
-            V s = FN(flush)(FN(slope)(vload(d + at), vload(a + at), activation));
+            V s = FN(slope)(vload(d + at), vload(from + at), activation);
+            if (scale)
+                s = vmul(s, vset1(scale[r]));
+            s = FN(flush)(s);
             if (columns < CBP_STRIP)
                 s = vsel(present, s, vset1((T)0));
             vstore(d + at, s);
@@ -165,18 +169,18 @@ VEC_OP void FN(delta_strip)(T *d, const T *a, ptrdiff_t n, ptrdiff_t columns, in
     }
 }
 
-static void FN(delta)(void *d_, ptrdiff_t d_stride, const void *a_, ptrdiff_t a_stride,
-                      ptrdiff_t n, ptrdiff_t i, int activation)
+static void FN(delta)(void *d_, ptrdiff_t d_stride, const void *from_, ptrdiff_t from_stride,
+                      const void *scale, ptrdiff_t n, ptrdiff_t i, int activation)
 {
     for (ptrdiff_t s = 0; s * CBP_STRIP < i; s++) {
         T *d = (T *)d_ + s * d_stride;
-        const T *a = (const T *)a_ + s * a_stride;
+        const T *from = (const T *)from_ + s * from_stride;
         ptrdiff_t columns = i - s * CBP_STRIP < CBP_STRIP ? i - s * CBP_STRIP : CBP_STRIP;
         switch (activation) {
-        case CBP_SIGMOID: FN(delta_strip)(d, a, n, columns, CBP_SIGMOID); break;
-        case CBP_TANH: FN(delta_strip)(d, a, n, columns, CBP_TANH); break;
-        case CBP_RELU: FN(delta_strip)(d, a, n, columns, CBP_RELU); break;
-        default: FN(delta_strip)(d, a, n, columns, CBP_IDENTITY); break;
+        case CBP_SIGMOID: FN(delta_strip)(d, from, scale, n, columns, CBP_SIGMOID); break;
+        case CBP_TANH: FN(delta_strip)(d, from, scale, n, columns, CBP_TANH); break;
+        case CBP_RELU: FN(delta_strip)(d, from, scale, n, columns, CBP_RELU); break;
+        default: FN(delta_strip)(d, from, scale, n, columns, CBP_IDENTITY); break;
         }
     }
 }

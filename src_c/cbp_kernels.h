@@ -26,8 +26,18 @@
 #define CBP_BLOCK 256  /* terms of one FMA chain; a constant of the numerical format */
 #define CBP_CHUNK 4096 /* elements of one chunk of a long scalar sum */
 
-enum cbp_activation { CBP_IDENTITY, CBP_SIGMOID, CBP_TANH, CBP_RELU, CBP_SOFTMAX };
-enum cbp_loss { CBP_SQUARED_ERROR, CBP_BINARY_CROSS_ENTROPY, CBP_CATEGORICAL_CROSS_ENTROPY };
+enum cbp_activation {
+    CBP_IDENTITY, CBP_SIGMOID, CBP_TANH, CBP_RELU, CBP_SOFTMAX, CBP_LOG_SOFTMAX,
+    CBP_LEAKY_RELU, CBP_ELU, CBP_SELU, CBP_SOFTPLUS, CBP_SOFTSIGN, CBP_HARD_SIGMOID,
+    CBP_GELU, CBP_SILU, CBP_MISH, CBP_SIN, /* these and the next have f' from Z: cbp_keeps_z */
+    CBP_CUSTOM /* a Python function: no kernel knows it, CBP_IDENTITY is done instead */
+};
+enum cbp_loss {
+    CBP_SQUARED_ERROR, CBP_BINARY_CROSS_ENTROPY, CBP_CATEGORICAL_CROSS_ENTROPY,
+    CBP_BINARY_FOCAL, CBP_CATEGORICAL_FOCAL, /* all but the first so far: from the logits */
+    CBP_ABSOLUTE_ERROR, CBP_HUBER, CBP_QUANTILE, CBP_POISSON, CBP_GAUSSIAN,
+    CBP_CUSTOM_LOSS /* a Python function: no kernel knows it */
+};
 enum cbp_optimizer { CBP_SGD, CBP_MOMENTUM, CBP_NESTEROV, CBP_ADAM };
 
 /* Scalars of one update, in double; each is rounded to T once.  What depends on the step number
@@ -41,6 +51,25 @@ typedef struct cbp_hyper {
     double epsilon;
     double l2;       /* added to the gradient as l2 * w; 0 leaves the gradient's bits alone */
 } cbp_hyper;
+
+/* Whether f' of the activation is taken from Z; where not, from A (rule 6). */
+static inline int cbp_keeps_z(int activation) { return activation >= CBP_GELU; }
+
+/* Whether the loss starts from Z, the output activation's part in it included. */
+static inline int cbp_from_logits(int loss)
+{
+    return loss >= CBP_BINARY_CROSS_ENTROPY && loss <= CBP_CATEGORICAL_FOCAL;
+}
+
+/* A loss and what it is told.  Not all of it concerns every loss. */
+typedef struct cbp_objective {
+    int loss;
+    int mask_nan;        /* whether a NaN target adds neither loss nor gradient */
+    double parameter;    /* Huber's delta, focal's gamma, label smoothing, least variance */
+    double positive, negative; /* focal: factors of t and of 1 - t */
+    const double *table; /* quantile levels; focal: a factor for each class, or NULL */
+    ptrdiff_t entries;   /* of the table */
+} cbp_objective;
 
 /* Where the target of row r is found: row index[r] (r itself where index is NULL) of `rows`, or the
  * class number labels[index[r]] where rows is NULL. */
@@ -78,15 +107,16 @@ typedef struct cbp_kernels {
      * it is readable up to a multiple of 16.  CBP_SOFTMAX needs all columns in one call. */
     void (*activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
                      ptrdiff_t n, ptrdiff_t o, int activation);
-    /* D = S * f'(A) in place, tiny results flushed (rules 6, 10); pad lanes +0. */
-    void (*delta)(void *d, ptrdiff_t d_stride, const void *a, ptrdiff_t a_stride, ptrdiff_t n,
-                  ptrdiff_t i, int activation);
+    /* D = S * f' in place, tiny results flushed (rules 6, 10); pad lanes +0.  `from` holds A, or Z
+     * where cbp_keeps_z.  Unless scale is NULL, D[r] = scale[r] * (S * f'). */
+    void (*delta)(void *d, ptrdiff_t d_stride, const void *from, ptrdiff_t from_stride,
+                  const void *scale, ptrdiff_t n, ptrdiff_t i, int activation);
     /* Loss head: row_loss[r] = loss of row r (summed over outputs), and unless d is NULL
-     * D[r] = scale[r] dloss/dz (rules 5-7).  `a` holds A (squared error) or Z (the cross-entropies,
-     * whose activation is their own) in strips. */
-    void (*head)(int loss, int activation, void *d, ptrdiff_t d_stride, void *row_loss,
-                 const void *a, ptrdiff_t a_stride, const cbp_target *target, const void *scale,
-                 ptrdiff_t n, ptrdiff_t o);
+     * D[r] = scale[r] dloss/dz (rules 5-7).  `a` holds A, or Z where cbp_from_logits; z holds Z
+     * where cbp_keeps_z (else it is not read).  All in strips of one stride. */
+    void (*head)(const cbp_objective *objective, int activation, void *d, void *row_loss,
+                 const void *a, const void *z, ptrdiff_t stride, const cbp_target *target,
+                 const void *scale, ptrdiff_t n, ptrdiff_t o);
     /* G[ii][o] = sum over rows of A[r][ii] D[r][o], ii < i <= 16, in blocks of 256 rows (rule 4).
      * a: one strip of A.  d: strips.  g: rows of exactly o elements, followed by 16 spare ones. */
     void (*gradient)(void *g, const void *a, const void *d, ptrdiff_t d_stride, ptrdiff_t n,

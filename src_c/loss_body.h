@@ -291,23 +291,25 @@ static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T 
     }
 }
 
-static void FN(head)(int loss, int activation, void *d, ptrdiff_t d_stride, void *row_loss,
-                     const void *a, ptrdiff_t a_stride, const cbp_target *target,
+static void FN(head)(const cbp_objective *objective, int activation, void *d, void *row_loss,
+                     const void *a, const void *z, ptrdiff_t stride, const cbp_target *target,
                      const void *scale, ptrdiff_t n, ptrdiff_t o)
 {
+    int loss = objective->loss;
+    (void)z;
     if (o == 1 && loss != CBP_CATEGORICAL_CROSS_ENTROPY) {
         FN(narrow_head)(loss, d, row_loss, a, target, scale, n, activation);
         return;
     }
     switch (loss) {
     case CBP_BINARY_CROSS_ENTROPY:
-        FN(binary_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o);
+        FN(binary_head)(d, stride, row_loss, a, stride, target, scale, n, o);
         break;
     case CBP_CATEGORICAL_CROSS_ENTROPY:
-        FN(categorical_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o);
+        FN(categorical_head)(d, stride, row_loss, a, stride, target, scale, n, o);
         break;
     default:
-        FN(squared_head)(d, d_stride, row_loss, a, a_stride, target, scale, n, o, activation);
+        FN(squared_head)(d, stride, row_loss, a, stride, target, scale, n, o, activation);
     }
 }
 

@@ -43,6 +43,11 @@ def guarded(shape, dtype, fill=np.nan, guard=0x5A):
     return array, lambda: bool((memory[:64] == guard).all() and (memory[64 + n :] == guard).all())
 
 
+def objective(loss, **options):
+    """The compiled form of the loss of this name, with its defaults where it has parameters."""
+    return _backprop.Objective(_backprop.LOSSES[loss], **options)
+
+
 class Net:
     """Parameters with their views, and the compiled core on them."""
 
@@ -112,7 +117,7 @@ class Net:
         grad = np.full_like(self.theta, np.nan)
         deltas = [np.full((len(X), o), np.nan, self.dtype) for o in self.sizes[1:]]
         value, threads = self.core.gradient(
-            X, rows, labels, weight, _backprop.LOSSES[loss],
+            X, rows, labels, weight, objective(loss),
             ("mean", "sum").index(reduction), l2, grad, deltas, n_threads,
         )  # fmt: skip
         return value, grad, deltas, threads
@@ -125,7 +130,7 @@ class Net:
         code = _training.OPTIMIZERS[optimizer]
         states = [np.zeros_like(self.theta) for _ in range(_training.N_STATES[code])]
         loop = _training.Loop(
-            self.core, loss=_backprop.LOSSES[loss], reduction=("mean", "sum").index(reduction),
+            self.core, loss=objective(loss), reduction=("mean", "sum").index(reduction),
             optimizer=code, hyper=hyper or HYPER[optimizer], l2=l2, states=states,
             trainable=trainable or [(True, True)] * len(self.weights), mask=mask,
             batch_size=batch_size, shuffle=shuffle, seed=seed, by_rows=by_rows,
@@ -170,5 +175,5 @@ def same(got, expected):
 
 __all__ = [
     "HIDDEN", "HYPER", "OPTIMIZERS", "OUTPUTS", "Net", "bind", "digest", "flat", "guarded",
-    "same", "train",
+    "objective", "same", "train",
 ]  # fmt: skip

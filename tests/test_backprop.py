@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from compare import assert_within, normwise, unit
-from nets import HIDDEN, OUTPUTS, Net, flat, guarded, same
+from nets import HIDDEN, OUTPUTS, Net, flat, guarded, objective, same
 
 from cbp import _backprop, reference
 
@@ -107,7 +107,10 @@ def test_outputs_are_written_whole_and_nothing_else(isa, dtype):
             arrays = [guarded((n, o), dtype) for o in sizes[1:] * 3]
             (d1, _), (d2, _), (z1, _), (z2, _), (a1, _), (a2, _) = arrays
             out, out_kept = guarded((n, sizes[-1]), dtype)
-            net.core.gradient(X, target, None, None, 0, 0, 0.0, grad, [d1, d2], n_threads)
+            net.core.gradient(
+                    X, target, None, None, objective("squared_error"), 0, 0.0, grad, [d1, d2],
+                    n_threads,
+                )  # fmt: skip
             net.core.forward(X, [z1, z2], [a1, a2], n_threads)
             net.core.predict(X, out, n_threads)
             assert kept() and out_kept() and all(check() for _, check in arrays)
@@ -125,12 +128,11 @@ def test_what_is_asked_for_does_not_change_the_rest(isa, dtype):
     X, target = net.data(300, "categorical_cross_entropy")
     loss = "categorical_cross_entropy"
     value, grad, deltas, _ = net.gradient(X, target, loss)
-    code = _backprop.LOSSES[loss]
     only_grad = np.full_like(grad, np.nan)
     only_deltas = [np.full_like(d, np.nan) for d in deltas]
     calls = [(None, None), (only_grad, None), (None, only_deltas)]
     for call in calls:
-        assert net.core.gradient(X, target, None, None, code, 0, 0.0, *call, 2)[0] == value
+        assert net.core.gradient(X, target, None, None, objective(loss), 0, 0.0, *call, 2)[0] == value
     assert same(only_grad, grad)
     assert all(map(same, only_deltas, deltas))
 
@@ -251,7 +253,9 @@ def test_wrong_arrays_are_refused():
     with pytest.raises(ValueError, match="does not go with"):
         net.gradient(X, target, "squared_error")
     with pytest.raises(ValueError, match="either target rows or labels"):
-        net.core.gradient(X, None, None, None, 2, 0, 0.0, None, None, 1)
+        net.core.gradient(
+            X, None, None, None, objective("categorical_cross_entropy"), 0, 0.0, None, None, 1
+        )
     with pytest.raises(ValueError, match="weight must have 6"):
         net.gradient(X, target, "categorical_cross_entropy", weight=np.ones(5))
     with pytest.raises(ValueError, match="theta must have 12 elements"):

@@ -15,7 +15,7 @@ import pytest
 from golden import make_hashes
 from hypothesis import given
 from hypothesis import strategies as st
-from nets import OPTIMIZERS, OUTPUTS, Net, bind, digest, same, train
+from nets import OPTIMIZERS, OUTPUTS, Net, bind, digest, objective, same, train
 
 from cbp import _backprop, _runtime
 
@@ -199,7 +199,10 @@ def test_results_do_not_depend_on_the_callers_float_state(isa, dtype, n_threads)
         try:
             net.core.predict(X, out, n_threads)
             modes.append(state.get())
-            value, _ = net.core.gradient(X, None, labels, weight, 2, 0, 0.1, grad, None, n_threads)
+            value, _ = net.core.gradient(
+                X, None, labels, weight, objective("categorical_cross_entropy"), 0, 0.1, grad,
+                None, n_threads,
+            )  # fmt: skip
             modes.append(state.get())
             loop.run(losses, 0.0, n_threads)
             modes.append(state.get())

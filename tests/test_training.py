@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from compare import normwise
-from nets import HYPER, OPTIMIZERS, OUTPUTS, Net, bind, flat, same, train
+from nets import HYPER, OPTIMIZERS, OUTPUTS, Net, bind, flat, objective, same, train
 
 from cbp import _training, reference
 
@@ -650,7 +650,8 @@ def test_wrong_use_is_refused():
     code = _training.OPTIMIZERS["adam"]
     with pytest.raises(ValueError, match="with 0 states"):
         _training.Loop(
-            net.core, loss=0, reduction=0, optimizer=code, hyper=HYPER["adam"], l2=0.0, states=[],
+            net.core, loss=objective("squared_error"), reduction=0, optimizer=code,
+            hyper=HYPER["adam"], l2=0.0, states=[],
             trainable=[(True, True)] * 2, mask=None, batch_size=1, shuffle=True, seed=0,
         )  # fmt: skip
     with pytest.raises(ValueError, match="batch_size"):
