@@ -145,7 +145,7 @@ def write(path: Any, words: Mapping[str, str], arrays: Mapping[str, NDArray[Any]
     """Write the file whole and durably, or leave what was there; OSError where that fails."""
     data = {name: _little(array) for name, array in arrays.items()}
     tensors = {name: Tensor(_CODES[a.dtype], a.shape) for name, a in data.items()}
-    pieces = [memoryview(data[name].reshape(-1)).cast("B") for name in _ordered(tensors)
+    pieces = [data[name].reshape(-1).view("u1").data for name in _ordered(tensors)
               if data[name].size]  # fmt: skip
     header = _header({**words, "checksum": _UNSET}, tensors)
     if len(header) > MOST_HEADER_BYTES or len(tensors) > MOST_TENSORS:
@@ -332,7 +332,7 @@ class Reader:
         """Return a tensor as a fresh array in the machine's byte order."""
         tensor, at = self.tensors[name], self._offsets[name]
         result: NDArray[Any] = np.empty(tensor.shape, DTYPES[tensor.dtype])
-        left = memoryview(result.reshape(-1)).cast("B") if result.size else memoryview(b"")
+        left = result.reshape(-1).view("u1").data if result.size else memoryview(b"")
         while left:
             count = os.preadv(self._fd, [left[:_PIECE]], at)
             if not count:

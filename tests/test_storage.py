@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import signal
 import socket
 import stat
