@@ -6,27 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
+from explained import article_graph, article_net
 
 import cbp
 from cbp import explain
-
-NETS = {
-    "A": ([1, 2, 1], [0.1, 0.2, 0.3, 0.4], [1.5], [0.25]),
-    "B": ([2, 2, 1], [0.1, 0.2, 0.5, 0.6, 0.3, 0.4], [1.5, -2.0], [0.25]),
-    "C": ([2, 2, 2], [0.1, 0.2, 0.5, 0.6, 0.3, 0.7, 0.4, 0.8], [1.5, -2.0], [0.25, 0.75]),
-}
-
-
-def article_net(letter):
-    """(net, x, t) of the article's net A, B or C."""
-    sizes, parameters, x, t = NETS[letter]
-    net = cbp.Network(sizes, "sigmoid", "sigmoid", bias=False, dtype="float64")
-    net.parameters[:] = parameters
-    return net, x, t
-
-
-def article_graph(letter):
-    return explain.graph(*article_net(letter), "squared_error")
 
 
 @pytest.mark.parametrize("letter, edges", [("A", 10), ("B", 12), ("C", 18)])

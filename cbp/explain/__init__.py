@@ -11,7 +11,26 @@ it. A room of its own: NumPy and the public names of cbp alone; the core never e
 (18, 0.00052527)
 """
 
+from .chains import Path, Paths, paths
+from .formulas import Counts, Work, counts
+from .methods import Derived, derive
 from .names import Names, latex
 from .nodes import Edge, Graph, Node, graph, graphs
 
-__all__ = ["Edge", "Graph", "Names", "Node", "graph", "graphs", "latex"]
+__all__ = [
+    "Counts",
+    "Derived",
+    "Edge",
+    "Graph",
+    "Names",
+    "Node",
+    "Path",
+    "Paths",
+    "Work",
+    "counts",
+    "derive",
+    "graph",
+    "graphs",
+    "latex",
+    "paths",
+]

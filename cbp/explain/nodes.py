@@ -8,8 +8,9 @@ of `cbp.reference`, so that the two can be held against each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +24,8 @@ from .names import Names, unknown
 __all__ = ["Edge", "Graph", "Node", "graph", "graphs"]
 
 
-class Node(NamedTuple):
+@dataclass(frozen=True)
+class Node:
     """A quantity of the network.
 
     Attributes
@@ -49,7 +51,8 @@ class Node(NamedTuple):
     gradient: float
 
 
-class Edge(NamedTuple):
+@dataclass(frozen=True)
+class Edge:
     """One partial derivative.
 
     Attributes
