@@ -53,6 +53,19 @@ class Loop:
     def stop(self) -> None: ...
     @property
     def stopped(self) -> bool: ...
+    def update(
+        self,
+        X: NDArray[Any],
+        target: NDArray[Any] | None,
+        labels: NDArray[int64] | None,
+        weight: NDArray[float64] | None,
+        n_threads: int,
+        counts: bool = False,
+    ) -> float: ...
+    def end_epoch(self) -> float: ...
+    @property
+    def batch_loss(self) -> float: ...
+    def batch_rows(self) -> list[int]: ...
     def run(
         self,
         losses: NDArray[float64],

@@ -487,7 +487,8 @@ cdef class Loop:
     cdef Arena arena, grad, kept
     cdef Buffer x, target, labels, state_1, state_2, mask
     cdef const double[::1] weight
-    cdef Py_ssize_t[::1] order
+    cdef Py_ssize_t[::1] order, ascending
+    cdef double[::1] one
     cdef const Py_ssize_t[::1] subset
     cdef unsigned char *trainable
     cdef Py_ssize_t n_rows, batch_size
@@ -703,6 +704,10 @@ cdef class Loop:
             t.order = &given[0]
             if order.ndim > 1:
                 t.orders = t.order
+        elif not t.shuffle and self.subset is None:
+            if self.ascending is None or self.ascending.shape[0] < self.n_rows:
+                self.ascending = _indices(self.n_rows, None)
+            t.order = &self.ascending[0]
         else:
             if self.order is None:
                 self.order = _indices(self.n_rows, self.subset)
@@ -744,6 +749,66 @@ cdef class Loop:
         cbp_open(&t.crew, t.n_tiles)
         run_team(t)
         return 0
+
+    def update(self, X, target, labels, weight, int n_threads, bint counts=False):
+        """Makes one update from all of these rows in their order; returns their loss before it.
+
+        What was bound is forgotten; the place inside its epoch stays, but where it `counts`: then
+        the minibatch and its loss belong to the epoch that `end_epoch` ends."""
+        cdef Train *t = &self.t
+        cdef Place before = t.place
+        cdef Py_ssize_t n_before = self.n_rows
+        cdef char *kept = t.kept
+        self.bind(X, target, labels, weight, batch_size=_ALL, shuffle=False)
+        if self.one is None:
+            self.one = _doubles(1)
+        t.place.row = 0
+        t.place.loss_sum = t.place.weight_sum = 0.0
+        t.kept = NULL                # a minibatch is no epoch
+        try:
+            self.run(self.one, 0.0, n_threads)
+        finally:
+            t.kept, self.n_rows, self.bound = kept, n_before, False
+            t.place.epoch, t.place.batch, t.place.row = before.epoch, before.batch, before.row
+            t.place.loss_sum, t.place.weight_sum = before.loss_sum, before.weight_sum
+        if counts:
+            t.place.loss_sum += t.loss if t.batch.mean else t.loss * t.step.batch.total
+            t.place.weight_sum += t.step.batch.total
+            t.place.batch += 1
+        return self.one[0]
+
+    def end_epoch(self):
+        """Ends an epoch of updates that count; returns its loss."""
+        cdef Train *t = &self.t
+        cdef double loss = 0.0
+        self._refuse_while_running()
+        if t.kept != NULL and not t.net.kernel.finite(t.net.layers[0].w, t.n_parameters):
+            raise Diverged(self.batch_loss, t.place.epoch, t.place.batch)
+        if t.place.weight_sum > 0.0:
+            loss = t.place.loss_sum / t.place.weight_sum
+        self._rewind()
+        t.place.epoch += 1
+        if t.kept != NULL:
+            copy_arrays(t, False)
+            t.kept_place = t.place
+        return loss
+
+    @property
+    def batch_loss(self):
+        """The loss of the last minibatch before its update."""
+        if not self.t.batch.mean:
+            return self.t.loss
+        return self.t.loss / self.t.step.batch.total if self.t.step.batch.total > 0.0 else 0.0
+
+    def batch_rows(self):
+        """The numbers of the last minibatch's rows, as a list."""
+        cdef Py_ssize_t j
+        cdef list rows = []
+        if not self.bound:
+            raise ValueError("bind must come before batch_rows.")
+        for j in range(self.t.step.batch.n):
+            rows.append(self.t.step.batch.target.index[j])
+        return rows
 
     cdef int _refuse_while_running(self) except -1:
         if self.running:
@@ -798,6 +863,16 @@ cdef class Loop:
         self.t.place = Place(state["epoch"], state["batch"], state["step"], state["row"],
                              state["power_1"], state["power_2"], state["loss_sum"],
                              state["weight_sum"])
+
+
+_ALL = 2**62
+
+
+cdef double[::1] _doubles(Py_ssize_t n):
+    """Room for n numbers."""
+    import numpy as np
+
+    return np.empty(n)
 
 
 cdef Py_ssize_t[::1] _indices(Py_ssize_t n, rows):
