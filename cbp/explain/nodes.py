@@ -218,6 +218,32 @@ class Graph:
             raise ValueError(unknown(name, "node", self._node_of))
         return self._node_of[name]
 
+    # ---- pictures -------------------------------------------------------------------------------
+
+    def draw(self, weight: str | None = None, color: str = "partial", **options: Any) -> Any:
+        """Return a drawing: an SVG `Picture`, which needs nothing, or a matplotlib figure.
+
+        Parameters
+        ----------
+        weight : str, optional
+            A parameter whose paths to the loss are drawn in red.
+        color : {"partial", "contribution"}
+            What the lines' colours and widths stand for.
+        **options
+            flow, max_units and backend: see `cbp.explain.picture.draw`.
+
+        Examples
+        --------
+        >>> import cbp
+        >>> net = cbp.Network([3, 2, 1], "sigmoid", dtype="float64", seed=1)
+        >>> picture = cbp.explain.graph(net, [1, 2, 3], [0.25]).draw("w1_2_1")
+        >>> picture.svg[:4]
+        '<svg'
+        """
+        from . import picture
+
+        return picture.draw(self, weight, color, **options)
+
     # ---- parameters -----------------------------------------------------------------------------
 
     @cached_property
