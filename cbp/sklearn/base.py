@@ -25,9 +25,9 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check, _runtime
-from .._backprop import LOSSES as LOSS_CODES
 from .._training import N_STATES, OPTIMIZERS, Diverged, Loop
 from ..exceptions import DivergenceError
+from ..losses import Loss
 from ..network import Network, parameter_like
 
 __all__ = ["Estimator", "NonFiniteError"]
@@ -171,8 +171,8 @@ class Estimator(BaseEstimator):
         """Return the number of outputs and `out_activation_`."""
         raise NotImplementedError
 
-    def _loss(self) -> str:
-        """Return the core's name of the loss."""
+    def _loss(self) -> Loss:
+        """Return the core's loss."""
         raise NotImplementedError
 
     def _by_rows(self, dtype: Any) -> dict[str, float]:
@@ -295,7 +295,7 @@ class Estimator(BaseEstimator):
 
     def _fit_lbfgs(self, rows: Rows) -> None:
         net = self._network()
-        loss = LOSS_CODES[self._loss()]
+        loss = self._loss().objective(net.activations[-1])
         factor = self._by_rows(net.dtype)["loss_factor"]
         total = float(rows.n) if rows.weight is None else float(rows.weight.sum())
         grad = parameter_like(net.n_parameters, net.dtype)
@@ -540,7 +540,7 @@ class _Run:
         self.rows, self.batch_size, self.optimizer = rows, batch_size, optimizer
         self.loop = Loop(
             net._core,
-            loss=LOSS_CODES[estimator._loss()],
+            loss=estimator._loss().objective(net.activations[-1]),
             reduction=0,
             optimizer=OPTIMIZERS[optimizer.rule],
             hyper=optimizer.hyper,

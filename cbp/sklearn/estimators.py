@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
+from ..losses import BinaryCrossEntropy, CategoricalCrossEntropy, Loss, SquaredError
 from .base import STOCHASTIC, Estimator, Rows, validated
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -232,9 +233,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
             return 1, "logistic"
         return len(self.classes_), "softmax" if self._kind == "multiclass" else "logistic"
 
-    def _loss(self) -> str:
+    def _loss(self) -> Loss:
         multiclass = self._kind == "multiclass"
-        return "categorical_cross_entropy" if multiclass else "binary_cross_entropy"
+        return CategoricalCrossEntropy() if multiclass else BinaryCrossEntropy()
 
     def _by_rows(self, dtype: Any) -> dict[str, float]:
         # Probabilities are told as at least the dtype's epsilon.
@@ -546,8 +547,8 @@ class MLPRegressor(RegressorMixin, Estimator):
     def _outputs(self) -> tuple[int, str]:
         return self._n_targets, "identity"
 
-    def _loss(self) -> str:
-        return "squared_error"
+    def _loss(self) -> Loss:
+        return SquaredError()
 
     def _by_rows(self, dtype: Any) -> dict[str, float]:
         return {"most_loss": np.inf, "loss_factor": 1.0 / self.n_outputs_}
