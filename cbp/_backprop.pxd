@@ -1,6 +1,6 @@
 """Whole-net sweeps over a range of rows, and the compiled view of a network that owns them."""
 from cbp._dense cimport Layer
-from cbp._kernels cimport cbp_kernels, cbp_objective, cbp_target
+from cbp._kernels cimport cbp_dropout, cbp_kernels, cbp_objective, cbp_target
 from cbp._runtime cimport Arena, Buffer
 
 
@@ -15,6 +15,8 @@ ctypedef struct Net:
 ctypedef struct Work:
     Py_ssize_t stride
     char **a                   # a[0 .. L]: the inputs and the outputs of each layer
+    char **x                   # what the next layer and the gradient read of them: a itself, but
+                               # for layers with dropout
     char **z                   # z[0 .. L - 1], each NULL where nobody asked or needs it
     char **d                   # d[0 .. L - 1]: delta at each layer's outputs
     char **w_t                 # w_t[1 .. L - 1]: transposed weights
@@ -43,6 +45,7 @@ ctypedef struct Batch:
     const cbp_objective *objective
     void *function             # a user's loss (a Python object), or NULL
     cbp_target target
+    const cbp_dropout *dropout # of each layer's outputs (keep 0: none), or NULL
 
 
 cdef class Objective:
@@ -72,6 +75,10 @@ cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint 
                            int threads) noexcept nogil
 cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bint training,
                   bint sums, int threads) noexcept nogil
+cdef Py_ssize_t dropped_bytes(const Net *net, const Work *work,
+                              const cbp_dropout *dropout) noexcept nogil
+cdef void lay_out_dropped(const Net *net, Work *work, const cbp_dropout *dropout,
+                          char *memory) noexcept nogil
 cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil
 cdef Py_ssize_t sweep_tasks(const Net *net, const Work *work, int phase, Py_ssize_t n,
                             Py_ssize_t block) noexcept nogil

@@ -184,6 +184,7 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
     work.a, work.z = pointers, pointers + L + 1
     work.d, work.w_t = pointers + 2 * L + 1, pointers + 3 * L + 1
     memory += round_up((4 * L + 1) * sizeof(char *))
+    work.x = work.a
     work.a[0] = memory
     memory += strips(net.layers[0].n_in) * stride
     for l in range(L):
@@ -211,6 +212,31 @@ cdef void lay_out(const Net *net, Work *work, char *memory, Py_ssize_t rows, bin
         work.scratch = work.loss + round_up((rows + CBP_STRIP) * item)
         work.scratch_bytes = round_up((CBP_STRIP * TILE_COLUMNS + TILE_COLUMNS + 2 * CBP_STRIP)
                                       * item)
+
+
+cdef Py_ssize_t dropped_bytes(const Net *net, const Work *work,
+                              const cbp_dropout *dropout) noexcept nogil:
+    """Size of what `lay_out_dropped` cuts up."""
+    cdef Py_ssize_t size = round_up((net.n_layers + 1) * sizeof(char *))
+    cdef int l
+    for l in range(net.n_layers):
+        if dropout[l].keep:
+            size += strips(net.layers[l].n_out) * work.stride * net.kernel.itemsize
+    return size
+
+
+cdef void lay_out_dropped(const Net *net, Work *work, const cbp_dropout *dropout,
+                          char *memory) noexcept nogil:
+    """Gives the outputs of layers with dropout a second place, behind `lay_out`."""
+    cdef int l
+    work.x = <char **>memory
+    memory += round_up((net.n_layers + 1) * sizeof(char *))
+    work.x[0] = work.a[0]
+    for l in range(net.n_layers):
+        work.x[l + 1] = work.a[l + 1]
+        if dropout[l].keep:
+            work.x[l + 1] = memory
+            memory += strips(net.layers[l].n_out) * work.stride * net.kernel.itemsize
 
 
 # ---- sweeps -----------------------------------------------------------------------------------
@@ -295,6 +321,18 @@ cdef inline const char *slope_source(const Net *net, const Work *work, int l) no
     return work.z[l] if cbp_keeps_z(net.layers[l].activation) else work.a[l + 1]
 
 
+cdef inline void drop(const Net *net, const Work *work, const Batch *batch, int l, char *to,
+                      const char *source, Py_ssize_t row, Py_ssize_t n, Py_ssize_t first,
+                      Py_ssize_t columns) noexcept nogil:
+    """Drops outputs of layer l, or their deltas, where it has dropout: rows row .. row + n - 1,
+    units first .. first + columns - 1."""
+    cdef Py_ssize_t at
+    if batch.dropout != NULL and batch.dropout[l].keep:
+        at = (row * CBP_STRIP + first // CBP_STRIP * work.stride) * net.kernel.itemsize
+        net.kernel.dropout(to + at, work.stride, source + at, work.stride, row, n, first, columns,
+                           &batch.dropout[l])
+
+
 cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
                      Py_ssize_t n, bint backward) noexcept nogil:
     """A block of rows through the whole net, forward and, where `backward`, back."""
@@ -303,12 +341,13 @@ cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ss
     sweep_gather(net, work, batch, row, n)
     for l in range(L):
         activation = activation_before_head(net, batch, l)
-        dense_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l],
+        dense_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.x[l],
                       work.stride, row, n, activation)
         if activation == CBP_CUSTOM and user_activation(
                 net.functions, l, net.kernel, work.a[l + 1] + at, work.stride, n,
                 net.layers[l].n_out, work.pending):
             return
+        drop(net, work, batch, l, work.x[l + 1], work.a[l + 1], row, n, 0, net.layers[l].n_out)
     sweep_head(net, work, batch, row, n, backward)
     if not backward or failed(net, work, batch):
         return
@@ -320,6 +359,7 @@ cdef void sweep_rows(const Net *net, const Work *work, const Batch *batch, Py_ss
                 net.functions, l - 1, net.kernel, work.d[l - 1] + at, work.z[l - 1] + at,
                 work.stride, n, net.layers[l].n_in, work.pending):
             return
+        drop(net, work, batch, l - 1, work.d[l - 1], work.d[l - 1], row, n, 0, net.layers[l].n_in)
 
 
 cdef bint failed(const Net *net, const Work *work, const Batch *batch) noexcept nogil:
@@ -383,12 +423,16 @@ cdef void sweep_task(const Net *net, const Work *work, const Batch *batch, Py_ss
     panel, row = task // groups, task % groups * rows
     n = min(rows, batch.n - row)
     if phase <= L:
-        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l], work.stride,
+        panel_forward(net.kernel, &net.layers[l], work.a[l + 1], work.z[l], work.x[l], work.stride,
                       row, n, activation_before_head(net, batch, l), panel, pack)
+        drop(net, work, batch, l, work.x[l + 1], work.a[l + 1], row, n, panel * PANEL,
+             min(<Py_ssize_t>PANEL, net.layers[l].n_out - panel * PANEL))
     else:
         panel_delta(net.kernel, &net.layers[l], work.d[l - 1], work.d[l],
                     slope_source(net, work, l - 1), net.layers[l - 1].activation, work.stride,
                     row, n, panel, pack)
+        drop(net, work, batch, l - 1, work.d[l - 1], work.d[l - 1], row, n, panel * PANEL,
+             min(<Py_ssize_t>PANEL, net.layers[l].n_in - panel * PANEL))
 
 
 cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_ssize_t n,
@@ -399,7 +443,7 @@ cdef void tile_gradient(const Net *net, const Work *work, const Tile *tile, Py_s
     cdef const Layer *layer = &net.layers[tile.layer]
     cdef Py_ssize_t item = kernel.itemsize, stride = work.stride
     cdef const char *d = work.d[tile.layer] + tile.first // CBP_STRIP * stride * item
-    kernel.gradient(scratch, work.a[tile.layer] + tile.strip * stride * item, d, stride, n,
+    kernel.gradient(scratch, work.x[tile.layer] + tile.strip * stride * item, d, stride, n,
                     min(<Py_ssize_t>CBP_STRIP, layer.n_in - tile.strip * CBP_STRIP), tile.columns)
     if tile.strip == 0 and layer.b != NULL:
         kernel.bias_gradient(scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item, d, stride, n,
@@ -859,6 +903,7 @@ cdef class Core:
             raise ValueError("X must have rows.")
         batch.objective, batch.mean = &loss.loss, reduction == 0
         batch.function = NULL if loss.custom is None else <void *>loss.custom
+        batch.dropout = NULL
         batch.target.index = NULL
         batch.target.rows = NULL
         batch.target.labels = NULL

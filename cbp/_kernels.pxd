@@ -9,6 +9,7 @@ cdef extern from "cbp_kernels.h" nogil:
     enum:
         CBP_STRIP
         CBP_BLOCK
+        CBP_CHUNK
     enum:
         CBP_IDENTITY
         CBP_SIGMOID
@@ -43,9 +44,22 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_SGD
         CBP_MOMENTUM
         CBP_NESTEROV
+        CBP_RMSPROP
+        CBP_ADAGRAD
+        CBP_LION
         CBP_ADAM
+        CBP_NADAM
+        CBP_RMSPROP_MOMENTUM
+        CBP_RPROP
     ctypedef struct cbp_hyper:
-        double rate, momentum, beta_1, beta_2, root, epsilon, l2
+        double rate, rate_2, momentum, beta_1, beta_2, root, epsilon, lower, upper
+        double l2, l1, clip_value, decay, factor
+        int nonnegative
+    ctypedef struct cbp_dropout:
+        uint64_t seed
+        uint32_t step, layer
+        uint64_t keep
+        double factor
     ctypedef struct cbp_objective:
         int loss, mask_nan
         double parameter, positive, negative
@@ -83,8 +97,16 @@ cdef extern from "cbp_kernels.h" nogil:
         void (*bias_gradient)(void *g, const void *d, Py_ssize_t d_stride, Py_ssize_t n,
                               Py_ssize_t o) noexcept nogil
         void (*add_l2)(void *g, const void *w, double l2, Py_ssize_t c) noexcept nogil
+        void (*penalise)(void *out, const void *g, const void *w, const void *mask, Py_ssize_t c,
+                         const cbp_hyper *hyper) noexcept nogil
         void (*update)(int optimizer, void *theta, void *s1, void *s2, const void *g,
                        const void *mask, Py_ssize_t c, const cbp_hyper *hyper) noexcept nogil
+        void (*average)(void *mean, const void *w, double share, Py_ssize_t c) noexcept nogil
+        int (*max_norm)(void *w, Py_ssize_t row_stride, Py_ssize_t i, Py_ssize_t o,
+                        double limit) noexcept nogil
+        void (*dropout)(void *y, Py_ssize_t y_stride, const void *x, Py_ssize_t x_stride,
+                        Py_ssize_t row, Py_ssize_t n, Py_ssize_t first, Py_ssize_t c,
+                        const cbp_dropout *how) noexcept nogil
         double (*row_sum)(const void *x, const double *weight, const Py_ssize_t *index,
                           Py_ssize_t n) noexcept nogil
         double (*weight_sum)(const double *weight, const Py_ssize_t *index, Py_ssize_t n) noexcept nogil

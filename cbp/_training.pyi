@@ -9,6 +9,7 @@ from ._backprop import Core, Objective
 
 OPTIMIZERS: dict[str, int]
 N_STATES: dict[int, int]
+STEP_STATE: tuple[str, ...]
 
 class Diverged(ArithmeticError):
     loss: float
@@ -35,6 +36,14 @@ class Loop:
         shuffle: bool,
         seed: int,
         by_rows: Mapping[str, float] | None = None,
+        l1: float = 0.0,
+        clip_value: float = 0.0,
+        clip_norm: float = 0.0,
+        nonnegative: Sequence[bool] | None = None,
+        max_norm: Sequence[float] | None = None,
+        dropout: Sequence[float] | None = None,
+        average: NDArray[Any] | None = None,
+        average_decay: float = 0.0,
     ) -> None: ...
     def bind(
         self,

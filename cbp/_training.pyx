@@ -13,7 +13,7 @@ from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from cbp._backprop cimport (
     Batch,
@@ -23,9 +23,10 @@ from cbp._backprop cimport (
     Tile,
     Work,
     batch_loss,
-    copy_tile,
+    dropped_bytes,
     failed,
     lay_out,
+    lay_out_dropped,
     look,
     row_block,
     sweep_phases,
@@ -35,22 +36,31 @@ from cbp._backprop cimport (
     tile_transpose,
     work_bytes,
 )
-from cbp._dense cimport Layer
+from cbp._dense cimport Layer, dense_transpose
 from cbp._kernels cimport (
+    CBP_ADAGRAD,
     CBP_ADAM,
+    CBP_CHUNK,
+    CBP_LION,
     CBP_MOMENTUM,
+    CBP_NADAM,
     CBP_NESTEROV,
+    CBP_RMSPROP,
+    CBP_RMSPROP_MOMENTUM,
+    CBP_RPROP,
     CBP_SGD,
     CBP_STRIP,
     cbp_assemble,
     cbp_clock,
     cbp_close,
     cbp_crew,
+    cbp_dropout,
     cbp_finish,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
     cbp_get,
     cbp_hyper,
+    cbp_kernels,
     cbp_open,
     cbp_phase,
     cbp_raise,
@@ -64,13 +74,29 @@ from cbp._kernels cimport (
 )
 from cbp._runtime cimport Arena, Buffer, reraise, shuffle
 
-OPTIMIZERS = {"sgd": CBP_SGD, "momentum": CBP_MOMENTUM, "nesterov": CBP_NESTEROV, "adam": CBP_ADAM}
-N_STATES = {CBP_SGD: 0, CBP_MOMENTUM: 1, CBP_NESTEROV: 1, CBP_ADAM: 2}
+OPTIMIZERS = {
+    "sgd": CBP_SGD,
+    "momentum": CBP_MOMENTUM,
+    "nesterov": CBP_NESTEROV,
+    "rmsprop": CBP_RMSPROP,
+    "adagrad": CBP_ADAGRAD,
+    "lion": CBP_LION,
+    "adam": CBP_ADAM,
+    "nadam": CBP_NADAM,
+    "rmsprop_momentum": CBP_RMSPROP_MOMENTUM,
+    "rprop": CBP_RPROP,
+}
+N_STATES = {code: 0 if code == CBP_SGD else 1 if code < CBP_ADAM else 2
+            for code in OPTIMIZERS.values()}
+# What of `Loop.state` belongs to the updates made so far, not to the epoch.
+STEP_STATE = ("step", "power_1", "power_2", "power_3", "average_power")
 
 cdef enum:
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
                             # any weight is touched, so that Ctrl-C need not wait for it
+    NORM_CHUNKS = 4         # chunks of the gradient's norm in a task: some microseconds
+    PROJECT_COLUMNS = 64    # units in a task of PROJECT
 
 
 cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
@@ -91,23 +117,36 @@ class Diverged(ArithmeticError):
 cdef enum Stage:
     TRANSPOSE               # the copies of the weights that delta reads, once a call
     SWEEP
-    TILES                   # gradient and update, tile by tile
-    GRADIENT                # or all of the gradient, and then
-    UPDATE                  # all updates: see LONG_MFLOP
+    GRADIENT                # all of the gradient before any update (see LONG_MFLOP),
+    NORM                    # and its norm where that is limited;
+    UPDATE                  # then all updates
+    TILES                   # or gradient and update, tile by tile
+    PROJECT                 # limits of the units' weights
+# From UPDATE on a step is finished, come what may.
+
+
+# What is asked of one layer in training, beside being trained.
+ctypedef struct Limits:
+    int nonnegative            # weights end as max(w, 0)
+    double max_norm            # of a unit's weights; 0: none
 
 
 # One step.
 ctypedef struct Step:
     Batch batch
     Py_ssize_t block           # rows that go through the net together
-    cbp_hyper weights, biases  # the same but for l2
+    cbp_hyper weights, biases  # the same but for l2 and l1
+    double power_1, power_2, power_3, average_power    # of `Place`, behind this step
+    double share               # of the new weights in their running mean
 
 
 # Where the run stands: everything a checkpoint needs beside the arrays.
 ctypedef struct Place:
     int64_t epoch, batch, step
     Py_ssize_t row             # rows of this epoch that are done
-    double power_1, power_2    # Adam's beta^t
+    double power_1, power_2    # beta_1^t (Nadam: the product of mu_1 .. mu_t) and beta_2^t
+    double power_3             # Nadam's 0.96^(t psi)
+    double average_power       # decay^t of the weights' running mean
     double loss_sum, weight_sum
 
 
@@ -130,13 +169,20 @@ ctypedef struct Train:
     int stop                   # whether the run shall end behind the step under way
     int by_rows                # scikit-learn's conventions: see Loop
     int solo                   # whether all but thread 0 rest
-    double rate, momentum, beta_1, beta_2, epsilon, l2, most_loss, loss_factor
+    cbp_hyper hyper            # what stays the same from step to step
+    double rate, rate_decay, weight_decay, power_base, average_decay, clip_norm
+    double most_loss, loss_factor
     uint64_t seed
     char *state_1
     char *state_2
     char *mask
     char *grad                 # all of the gradient where it is computed before the update
+    char *average              # running mean of the parameters
+    double *squares            # of the gradient, chunk by chunk
     const unsigned char *trainable  # 1: weights, 2: biases of each layer
+    const Limits *limits       # of each layer
+    cbp_dropout *dropout       # of each layer's outputs, or NULL
+    Py_ssize_t n_projects      # tasks of PROJECT
     double *losses
     Py_ssize_t n_epochs, epochs_done
     const double *rates        # of the steps from first_step on, or NULL
@@ -153,8 +199,7 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     """Makes `step` the minibatch at `place`."""
     cdef Step *step = &t.step
     cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
-    cdef double p1 = t.place.power_1 * t.beta_1, p2 = t.place.power_2 * t.beta_2
-    cdef double rate = t.rate if t.rates == NULL else t.rates[t.place.step - t.first_step]
+    cdef int l
     if n != step.batch.n or step.block == 0:
         step.block = row_block(t.net, n, t.crew.threads)
     step.batch = t.batch
@@ -163,17 +208,46 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     step.batch.total = <double>n
     if t.batch.weight != NULL:
         step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
-    step.weights = cbp_hyper(rate, t.momentum, t.beta_1, t.beta_2, 1.0, t.epsilon, t.l2)
-    if t.optimizer == CBP_ADAM:
-        step.weights.rate = rate / (1.0 - p1)
-        step.weights.root = 1.0 / sqrt(1.0 - p2)
-        if t.by_rows:         # epsilon is added to the root of v itself
-            step.weights.rate *= sqrt(1.0 - p2)
-            step.weights.root = 1.0
+    if t.dropout != NULL:
+        for l in range(t.net.n_layers):
+            t.dropout[l].step = <uint32_t>t.place.step    # mod 2^32
+    lay_out_update(t)
+
+
+cdef void lay_out_update(Train *t) noexcept nogil:
+    """The scalars of the step at `place`, in double (numerics.md, rule 9)."""
+    cdef Step *step = &t.step
+    cdef cbp_hyper *w = &step.weights
+    cdef double rate = t.rate if t.rates == NULL else t.rates[t.place.step - t.first_step]
+    cdef double mu, next_mu
+    w[0] = t.hyper
+    w.rate = rate
     if t.by_rows:
-        step.weights.l2 = t.l2 / step.batch.total if step.batch.total > 0.0 else 0.0
-    step.biases = step.weights
-    step.biases.l2 = 0.0
+        w.l2 = w.l2 / step.batch.total if step.batch.total > 0.0 else 0.0
+    w.decay = rate * t.weight_decay
+    step.power_1 = t.place.power_1 * w.beta_1
+    step.power_2 = t.place.power_2 * w.beta_2
+    step.power_3 = t.place.power_3 * t.power_base
+    if t.average != NULL:
+        step.average_power = t.place.average_power * t.average_decay
+        step.share = (1.0 - t.average_decay) / (1.0 - step.average_power)
+    if t.optimizer == CBP_ADAM:
+        w.rate = rate / (1.0 - step.power_1)
+        w.root = 1.0 / sqrt(1.0 - step.power_2)
+        if t.by_rows:         # epsilon is added to the root of v itself
+            w.rate *= sqrt(1.0 - step.power_2)
+            w.root = 1.0
+    elif t.optimizer == CBP_NADAM:
+        mu = w.beta_1 * (1.0 - 0.5 * step.power_3)
+        next_mu = w.beta_1 * (1.0 - 0.5 * (step.power_3 * t.power_base))
+        step.power_1 = t.place.power_1 * mu
+        w.rate = rate * (1.0 - mu) / (1.0 - step.power_1)
+        w.rate_2 = rate * next_mu / (1.0 - step.power_1 * next_mu)
+        w.root = 1.0 / sqrt(1.0 - step.power_2)
+    elif t.optimizer == CBP_ADAGRAD:
+        w.rate = rate / (1.0 + <double>t.place.step * t.rate_decay)
+    step.biases = w[0]
+    step.biases.l2 = step.biases.l1 = 0.0
 
 
 cdef void lay_out_epoch(Train *t) noexcept nogil:
@@ -190,13 +264,14 @@ cdef void lay_out_epoch(Train *t) noexcept nogil:
 
 
 cdef void copy_arrays(const Train *t, bint back) noexcept nogil:
-    """Copies theta and the optimiser's states to where they are kept, or back."""
+    """Copies theta, the optimiser's states and the running mean to where they are kept, or back."""
     cdef Py_ssize_t size = t.n_parameters * t.net.kernel.itemsize
-    cdef char *arrays[3]
+    cdef char *arrays[4]
     cdef char *kept = t.kept
     cdef int j
     arrays[0], arrays[1], arrays[2] = t.net.layers[0].w, t.state_1, t.state_2
-    for j in range(3):
+    arrays[3] = t.average
+    for j in range(4):
         if arrays[j] != NULL:
             if back:
                 memcpy(arrays[j], kept, size)
@@ -240,8 +315,8 @@ cdef bint advance(Train *t, double loss) noexcept nogil:
     place.row += batch.n
     if batch.total > 0.0:
         place.step += 1
-        place.power_1 *= t.beta_1
-        place.power_2 *= t.beta_2
+        place.power_1, place.power_2 = t.step.power_1, t.step.power_2
+        place.power_3, place.average_power = t.step.power_3, t.step.average_power
     if place.row == t.n_rows:
         if t.kept != NULL and not t.net.kernel.finite(t.net.layers[0].w, t.n_parameters):
             t.diverged = 1
@@ -284,9 +359,19 @@ cdef void next_stage(Train *t) noexcept nogil:
             cbp_set(&t.stage, TILES if t.grad == NULL else GRADIENT)
             cbp_open(&t.crew, t.n_tiles)
             return
-    elif t.stage == GRADIENT:
+    elif t.stage == GRADIENT and t.clip_norm > 0.0:
+        cbp_set(&t.stage, NORM)
+        cbp_open(&t.crew, (chunks_of(t) + NORM_CHUNKS - 1) // NORM_CHUNKS)
+        return
+    elif t.stage == GRADIENT or t.stage == NORM:
+        if t.stage == NORM:
+            limit_norm(t)
         cbp_set(&t.stage, UPDATE)
         cbp_open(&t.crew, t.n_tiles)
+        return
+    elif t.stage != PROJECT and t.n_projects:
+        cbp_set(&t.stage, PROJECT)
+        cbp_open(&t.crew, t.n_projects)
         return
     if advance(t, t.loss):
         t.phase = 0
@@ -296,14 +381,108 @@ cdef void next_stage(Train *t) noexcept nogil:
         cbp_close(&t.crew)
 
 
+cdef Py_ssize_t chunks_of(const Train *t) noexcept nogil:
+    """Chunks of the sum of squares of the gradient."""
+    return (t.n_parameters + CBP_CHUNK - 1) // CBP_CHUNK
+
+
+cdef void norm_task(const Train *t, Py_ssize_t task) noexcept nogil:
+    """The squares of some chunks of the gradient."""
+    cdef Py_ssize_t chunk, first
+    for chunk in range(task * NORM_CHUNKS, min((task + 1) * NORM_CHUNKS, chunks_of(t))):
+        first = chunk * CBP_CHUNK
+        t.squares[chunk] = t.net.kernel.square_sum(
+            t.grad + first * t.net.kernel.itemsize,
+            min(<Py_ssize_t>CBP_CHUNK, t.n_parameters - first))
+
+
+cdef void limit_norm(Train *t) noexcept nogil:
+    """Turns the penalties, which the gradient has by now, into the factor that its norm leaves."""
+    cdef double norm = 0.0, factor = 1.0
+    cdef Py_ssize_t chunk
+    for chunk in range(chunks_of(t)):
+        norm += t.squares[chunk]
+    norm = sqrt(norm)
+    if norm > t.clip_norm:
+        factor = t.clip_norm / norm
+    t.step.weights.l2 = t.step.weights.l1 = t.step.weights.clip_value = 0.0
+    t.step.weights.factor = factor
+    t.step.biases.clip_value = 0.0
+    t.step.biases.factor = factor
+
+
+cdef void project_task(const Train *t, Py_ssize_t task) noexcept nogil:
+    """Brings the weights of up to PROJECT_COLUMNS units of a layer within its max_norm."""
+    cdef const cbp_kernels *kernel = t.net.kernel
+    cdef const Layer *layer
+    cdef Py_ssize_t item = kernel.itemsize, first, columns, strip, r, at
+    cdef int l
+    for l in range(t.net.n_layers):
+        layer = &t.net.layers[l]
+        if task < projects_of(t, l):
+            break
+        task -= projects_of(t, l)
+    first = task * PROJECT_COLUMNS
+    columns = min(<Py_ssize_t>PROJECT_COLUMNS, layer.n_out - first)
+    if (kernel.max_norm(layer.w + first * item, layer.n_out, layer.n_in, columns,
+                        t.limits[l].max_norm) and t.work.w_t[l] != NULL):
+        for strip in range((layer.n_in + CBP_STRIP - 1) // CBP_STRIP):
+            dense_transpose(kernel, layer, t.work.w_t[l], strip, first, columns)
+    if t.average != NULL:
+        for r in range(layer.n_in):
+            at = (layer.offset + r * layer.n_out + first) * item
+            kernel.average(t.average + at, t.net.layers[0].w + at, t.step.share, columns)
+
+
+cdef Py_ssize_t projects_of(const Train *t, int l) noexcept nogil:
+    """Tasks of PROJECT in layer l."""
+    if t.limits[l].max_norm == 0.0 or not t.trainable[l] & 1:
+        return 0
+    return (t.net.layers[l].n_out + PROJECT_COLUMNS - 1) // PROJECT_COLUMNS
+
+
 cdef void update_span(const Train *t, char *g, Py_ssize_t at, Py_ssize_t count,
-                      const cbp_hyper *hyper) noexcept nogil:
-    """The optimiser on `count` parameters from element `at` of theta, with gradient g."""
+                      const cbp_hyper *hyper, bint average) noexcept nogil:
+    """The optimiser on `count` parameters from element `at` of theta, with gradient g; their
+    running mean too where `average`."""
     at *= t.net.kernel.itemsize
     t.net.kernel.update(t.optimizer, t.net.layers[0].w + at,
                         t.state_1 + at if t.state_1 != NULL else NULL,
                         t.state_2 + at if t.state_2 != NULL else NULL,
                         g, t.mask + at if t.mask != NULL else NULL, count, hyper)
+    if average:
+        t.net.kernel.average(t.average + at, t.net.layers[0].w + at, t.step.share, count)
+
+
+cdef void keep_span(const Train *t, const char *g, Py_ssize_t at, Py_ssize_t count,
+                    const cbp_hyper *hyper) noexcept nogil:
+    """Puts `count` elements of the gradient where theta has their parameters, with the penalties
+    if the norm of all is limited (else the update adds them)."""
+    at *= t.net.kernel.itemsize
+    if t.clip_norm > 0.0:
+        t.net.kernel.penalise(t.grad + at, g, t.net.layers[0].w + at,
+                              t.mask + at if t.mask != NULL else NULL, count, hyper)
+    else:
+        memcpy(t.grad + at, g, count * t.net.kernel.itemsize)
+
+
+cdef void keep_tile(const Train *t, const Tile *tile, const char *scratch) noexcept nogil:
+    """Puts a tile of the gradient from scratch into all of it."""
+    cdef const Layer *layer = &t.net.layers[tile.layer]
+    cdef Py_ssize_t item = t.net.kernel.itemsize, first = tile.strip * CBP_STRIP, r
+    cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first)
+    if tile.columns == layer.n_out:
+        keep_span(t, scratch, layer.offset + first * layer.n_out, n * layer.n_out,
+                  &t.step.weights)
+    else:
+        for r in range(n):
+            keep_span(t, scratch + r * tile.columns * item,
+                      layer.offset + (first + r) * layer.n_out + tile.first, tile.columns,
+                      &t.step.weights)
+    if tile.strip == 0 and layer.b != NULL:
+        keep_span(t, scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item,
+                  layer.offset + layer.n_in * layer.n_out + tile.first, tile.columns,
+                  &t.step.biases)
 
 
 cdef void update_tile(const Train *t, const Tile *tile, char *g, Py_ssize_t g_row,
@@ -313,18 +492,23 @@ cdef void update_tile(const Train *t, const Tile *tile, char *g, Py_ssize_t g_ro
     cdef const Layer *layer = &t.net.layers[tile.layer]
     cdef Py_ssize_t item = t.net.kernel.itemsize, first = tile.strip * CBP_STRIP, r
     cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first)
+    cdef const Limits *limits = &t.limits[tile.layer]
+    cdef cbp_hyper weights = t.step.weights
+    cdef bint average = t.average != NULL and limits.max_norm == 0.0   # else behind PROJECT
+    weights.nonnegative = limits.nonnegative
     if t.trainable[tile.layer] & 1:
         if g_row == layer.n_out and tile.columns == layer.n_out:
-            update_span(t, g, layer.offset + first * layer.n_out, n * layer.n_out, &t.step.weights)
+            update_span(t, g, layer.offset + first * layer.n_out, n * layer.n_out, &weights,
+                        average)
         else:
             for r in range(n):
                 update_span(t, g + r * g_row * item,
                             layer.offset + (first + r) * layer.n_out + tile.first, tile.columns,
-                            &t.step.weights)
+                            &weights, average)
         tile_transpose(t.net, &t.work, tile)
     if tile.strip == 0 and layer.b != NULL and t.trainable[tile.layer] & 2:
         update_span(t, g_bias, layer.offset + layer.n_in * layer.n_out + tile.first, tile.columns,
-                    &t.step.biases)
+                    &t.step.biases, t.average != NULL)
 
 
 cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
@@ -346,6 +530,12 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
     if t.stage == TRANSPOSE:
         tile_transpose(net, &t.work, tile)
         return
+    if t.stage == NORM:
+        norm_task(t, task)
+        return
+    if t.stage == PROJECT:
+        project_task(t, task)
+        return
     if idle_tile(t, tile):
         return
     if t.stage == UPDATE:
@@ -356,7 +546,7 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
         return
     tile_gradient(net, &t.work, tile, t.step.batch.n, scratch)
     if t.stage == GRADIENT:
-        copy_tile(net, tile, scratch, t.grad, 0.0, NULL)
+        keep_tile(t, tile, scratch)
     else:
         update_tile(t, tile, scratch, tile.columns,
                     scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
@@ -401,7 +591,7 @@ cdef void train_team(Train *t, int me) noexcept nogil:
             break
         if cbp_raised(&t.abort):
             stage = cbp_get(&t.stage)
-            if stage != TILES and stage != UPDATE:
+            if stage < UPDATE:
                 break             # who opens an update all the same will finish it
         if me != 0 and cbp_get(&t.solo):
             cbp_rest()
@@ -461,12 +651,25 @@ cdef class Loop:
     optimizer : int
         A code of OPTIMIZERS.
     hyper : dict
-        learning_rate, momentum, beta_1, beta_2, epsilon; what is missing is 0.
+        learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, rate_decay, lower, upper,
+        power_base: what is missing is 0.
     l2 : float
     states : list of flat arrays like theta
-        As many as N_STATES says; zero at the start; kept by reference and written.
+        As many as N_STATES says; kept by reference and written.
     trainable : list of (bool, bool)
         Whether each layer's weights, and its biases, are updated.
+    nonnegative : list of bool, or None
+        Whether each layer's weights end an update as max(w, 0).
+    max_norm : list of float, or None
+        For each layer the largest norm of a unit's weights behind an update; 0: any.
+    dropout : list of float, or None
+        For each layer the probability that an output is dropped in training.
+    l1, clip_value, clip_norm : float
+        Penalty; limits of the gradient's elements, and of its norm; 0: none.
+    average : flat array like theta, or None
+        The running mean of the parameters, written behind each update.
+    average_decay : float
+        What of that mean a step keeps.
     mask : flat array like theta, or None
         Multiplied into the parameters after each update.
     batch_size : int
@@ -484,65 +687,103 @@ cdef class Loop:
     cdef Core core
     cdef Objective objective
     cdef Train t
-    cdef Arena arena, grad, kept
-    cdef Buffer x, target, labels, state_1, state_2, mask
+    cdef Arena arena, grad, dropped, kept
+    cdef Buffer x, target, labels, state_1, state_2, mask, average
     cdef const double[::1] weight
     cdef Py_ssize_t[::1] order, ascending
     cdef double[::1] one
     cdef const Py_ssize_t[::1] subset
     cdef unsigned char *trainable
+    cdef Limits *limits
+    cdef cbp_dropout *dropout
     cdef Py_ssize_t n_rows, batch_size
     cdef bint shuffle, bound, running
 
     def __cinit__(self):
         self.trainable = NULL
+        self.limits = NULL
+        self.dropout = NULL
 
     def __init__(self, Core core, *, Objective loss not None, int reduction, int optimizer, hyper,
                  double l2, states, trainable, mask, Py_ssize_t batch_size, bint shuffle,
-                 uint64_t seed, by_rows=None):
+                 uint64_t seed, by_rows=None, double l1=0.0, double clip_value=0.0,
+                 double clip_norm=0.0, nonnegative=None, max_norm=None, dropout=None,
+                 average=None, double average_decay=0.0):
         cdef int l, L = core.net.n_layers
+        cdef double keep
         cdef Train *t = &self.t
         if optimizer not in N_STATES or len(states) != N_STATES[optimizer]:
             raise ValueError(f"Optimizer {optimizer} with {len(states)} states is unknown.")
-        if batch_size < 1 or len(trainable) != L:
-            raise ValueError("batch_size must be at least 1, trainable name every layer.")
+        if batch_size < 1:
+            raise ValueError("batch_size must be at least 1.")
+        if any(each is not None and len(each) != L
+               for each in (trainable, nonnegative, max_norm, dropout)):
+            raise ValueError("trainable, nonnegative, max_norm, dropout must name every layer.")
         self.core = core
-        self.arena, self.grad, self.kept = Arena(), Arena(), Arena()
+        self.arena, self.grad, self.kept, self.dropped = Arena(), Arena(), Arena(), Arena()
         self.x, self.target, self.labels = Buffer(), Buffer(), Buffer()
-        self.state_1, self.state_2, self.mask = Buffer(), Buffer(), Buffer()
+        self.state_1, self.state_2 = Buffer(), Buffer()
+        self.mask, self.average = Buffer(), Buffer()
         self.bound = self.running = False
-        free(self.trainable)
+        self._free()
         self.trainable = <unsigned char *>calloc(L, 1)
-        if self.trainable == NULL:
+        self.limits = <Limits *>calloc(L, sizeof(Limits))
+        self.dropout = <cbp_dropout *>calloc(L, sizeof(cbp_dropout))
+        if self.trainable == NULL or self.limits == NULL or self.dropout == NULL:
             raise MemoryError()
+        t.trainable, t.limits, t.dropout = self.trainable, self.limits, NULL
+        t.net, t.n_projects = &core.net, 0
         for l in range(L):
             self.trainable[l] = bool(trainable[l][0]) + 2 * bool(trainable[l][1])
-        t.net, t.tiles, t.n_tiles = &core.net, core.tiles, core.n_tiles
-        t.n_parameters, t.kept, t.subset, t.laid_out, t.stop = core.n_parameters, NULL, NULL, -1, 0
-        t.trainable = self.trainable
+            self.limits[l].nonnegative = nonnegative is not None and bool(nonnegative[l])
+            self.limits[l].max_norm = 0.0 if max_norm is None else max_norm[l]
+            t.n_projects += projects_of(t, l)
+            if dropout is not None and dropout[l] > 0.0:
+                keep = 1.0 - dropout[l]
+                self.dropout[l] = cbp_dropout(seed, 0, l, <uint64_t>(keep * 4294967296.0),
+                                              1.0 / keep)
+                if self.dropout[l].keep == 0:
+                    raise ValueError(f"dropout[{l}] must keep units, got {dropout[l]}.")
+                t.dropout = self.dropout
+        t.batch.dropout = t.dropout
+        t.tiles, t.n_tiles, t.n_parameters = core.tiles, core.n_tiles, core.n_parameters
+        t.kept, t.subset, t.laid_out, t.stop = NULL, NULL, -1, 0
         self.objective = loss
         t.batch.objective, t.batch.mean = &loss.loss, reduction == 0
         t.batch.function = NULL if loss.custom is None else <void *>loss.custom
         self.batch_size, self.shuffle = batch_size, shuffle
         t.optimizer, t.shuffle, t.seed, t.batch_size = optimizer, shuffle, seed, batch_size
-        t.rate, t.momentum = hyper["learning_rate"], hyper.get("momentum", 0.0)
-        t.beta_1, t.beta_2 = hyper.get("beta_1", 0.0), hyper.get("beta_2", 0.0)
-        t.epsilon, t.l2 = hyper.get("epsilon", 0.0), l2
+        t.rate, t.weight_decay = hyper["learning_rate"], hyper.get("weight_decay", 0.0)
+        t.rate_decay, t.power_base = hyper.get("rate_decay", 0.0), hyper.get("power_base", 0.0)
+        t.hyper = cbp_hyper(
+            rate=0.0, rate_2=0.0, momentum=hyper.get("momentum", 0.0),
+            beta_1=hyper.get("beta_1", 0.0), beta_2=hyper.get("beta_2", 0.0), root=1.0,
+            epsilon=hyper.get("epsilon", 0.0), lower=hyper.get("lower", 0.0),
+            upper=hyper.get("upper", 0.0), l2=l2, l1=l1, clip_value=clip_value, decay=0.0,
+            factor=1.0, nonnegative=0)
+        t.clip_norm, t.average_decay = clip_norm, average_decay
         t.by_rows = by_rows is not None
         if by_rows is not None:
             t.most_loss, t.loss_factor = by_rows["most_loss"], by_rows["loss_factor"]
-        t.state_1 = t.state_2 = t.mask = NULL
+        t.state_1 = t.state_2 = t.mask = t.average = NULL
         if len(states) > 0:
             t.state_1 = self.state_1.bind(states[0], core.n_parameters, 0, core.itemsize, True)
         if len(states) > 1:
             t.state_2 = self.state_2.bind(states[1], core.n_parameters, 0, core.itemsize, True)
         if mask is not None:
             t.mask = self.mask.bind(mask, core.n_parameters, 0, core.itemsize, False)
-        t.place = Place(0, 0, 0, 0, 1.0, 1.0, 0.0, 0.0)
+        if average is not None:
+            t.average = self.average.bind(average, core.n_parameters, 0, core.itemsize, True)
+        t.place = Place(0, 0, 0, 0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
         t.team = 1
 
     def __dealloc__(self):
+        self._free()
+
+    cdef void _free(self) noexcept:
         free(self.trainable)
+        free(self.limits)
+        free(self.dropout)
 
     def bind(self, X, target, labels, weight, *, batch_size=None, shuffle=None, rows=None):
         """The data: X (n, n_in), target (n, n_out) or labels (n,) int64, weight (n,) or None.
@@ -607,7 +848,8 @@ cdef class Loop:
         """Copies parameters, states and place, now and at every end of an epoch, for `restore`;
         from now on a parameter that is not finite there raises Diverged."""
         cdef Train *t = &self.t
-        cdef Py_ssize_t arrays = 1 + (t.state_1 != NULL) + (t.state_2 != NULL)
+        cdef Py_ssize_t arrays = (1 + (t.state_1 != NULL) + (t.state_2 != NULL)
+                                  + (t.average != NULL))
         self._refuse_while_running()
         t.kept = self.kept.reserve(arrays * t.n_parameters * t.net.kernel.itemsize)
         copy_arrays(t, False)
@@ -686,7 +928,7 @@ cdef class Loop:
         cdef Train *t = &self.t
         cdef const Py_ssize_t[::1] given
         cdef const double[::1] steps
-        cdef Py_ssize_t j, shares, weights = 0, rows
+        cdef Py_ssize_t size, j, shares, weights = 0, rows
         cdef int l, threads
         cdef double mflop
         cdef char *memory
@@ -721,13 +963,19 @@ cdef class Loop:
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
         mflop = 6e-6 * rows * weights
         t.grad = NULL
-        if mflop > LONG_MFLOP:
-            t.grad = self.grad.reserve(core.n_parameters * core.itemsize)
+        if mflop > LONG_MFLOP or t.clip_norm > 0.0:
+            size = (core.n_parameters * core.itemsize + 63) // 64 * 64
+            t.grad = self.grad.reserve(size + chunks_of(t) * sizeof(double))
+            t.squares = <double *>(t.grad + size)
+            memset(t.grad, 0, size)    # what is not trained counts as 0 in the norm
         threads = core.team(self.objective, n_threads)
         shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
         memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
         cbp_assemble(&t.crew, <cbp_share *>memory, threads)
         lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
+        if t.dropout != NULL:
+            lay_out_dropped(&core.net, &t.work, t.dropout, self.dropped.reserve(
+                dropped_bytes(&core.net, &t.work, t.dropout)))
         # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
         t.work.pending = &t.pending
         t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01) * t.n_tiles, 100000.0) + 1
@@ -860,9 +1108,9 @@ cdef class Loop:
         self._refuse_while_running()
         self.t.laid_out = -1
         self.t.seed, self.t.rate = state["seed"], state["learning_rate"]
-        self.t.place = Place(state["epoch"], state["batch"], state["step"], state["row"],
-                             state["power_1"], state["power_2"], state["loss_sum"],
-                             state["weight_sum"])
+        self.t.place = state    # by the names of its fields
+        for l in range(self.core.net.n_layers):
+            self.dropout[l].seed = self.t.seed
 
 
 _ALL = 2**62

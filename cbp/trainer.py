@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _runtime, losses, optimizers
 from . import metrics as _metrics
 from ._progress import Progress
-from ._training import N_STATES, OPTIMIZERS, Diverged, Loop
+from ._training import N_STATES, OPTIMIZERS, STEP_STATE, Diverged, Loop
 from .exceptions import DivergenceError
 from .history import History
 from .network import REDUCTIONS, Network, parameter_like
@@ -357,7 +357,7 @@ class Trainer:
             raise self._divergence(data, text, epoch, batch, spoilt) from None
         finally:
             now = loop.state()
-            self._place.update({name: now[name] for name in ("step", "power_1", "power_2")})
+            self._place.update({name: now[name] for name in STEP_STATE})
             self.threads_used = loop.threads_used
         self._diverged = False
         return float(told[0])

@@ -38,18 +38,30 @@ enum cbp_loss {
     CBP_ABSOLUTE_ERROR, CBP_HUBER, CBP_QUANTILE, CBP_POISSON, CBP_GAUSSIAN,
     CBP_CUSTOM_LOSS /* a Python function: no kernel knows it */
 };
-enum cbp_optimizer { CBP_SGD, CBP_MOMENTUM, CBP_NESTEROV, CBP_ADAM };
+enum cbp_optimizer {
+    CBP_SGD, CBP_MOMENTUM, CBP_NESTEROV, CBP_RMSPROP, CBP_ADAGRAD, CBP_LION,
+    CBP_TWO_STATES, CBP_ADAM = CBP_TWO_STATES, CBP_NADAM, CBP_RMSPROP_MOMENTUM, CBP_RPROP
+};
 
 /* Scalars of one update, in double; each is rounded to T once.  What depends on the step number
- * (Adam's bias corrections) and on conventions (where epsilon stands, how l2 scales with the batch)
+ * (bias corrections) and on conventions (where epsilon stands, how l2 scales with the batch)
  * is folded in by the caller. */
 typedef struct cbp_hyper {
-    double rate;     /* eta; Adam: eta / (1 - beta_1^t) */
+    double rate;     /* eta; Adam: eta / (1 - beta_1^t); Nadam: the factor of g */
+    double rate_2;   /* Nadam: the factor of m */
     double momentum; /* mu */
-    double beta_1, beta_2;
+    double beta_1;   /* Rprop: what a step shrinks by */
+    double beta_2;   /* of the mean square; Lion: of the mean; Rprop: what a step grows by */
     double root;     /* Adam: 1 / sqrt(1 - beta_2^t); 1 puts epsilon before the bias correction */
     double epsilon;
-    double l2;       /* added to the gradient as l2 * w; 0 leaves the gradient's bits alone */
+    double lower, upper; /* Rprop: bounds of a step */
+    /* These leave all bits alone where they are 0: */
+    double l2;         /* added to the gradient as l2 w */
+    double l1;         /* added to the gradient as l1 sign(w) */
+    double clip_value; /* largest |g| */
+    double decay;      /* eta lambda, the share of w that decoupled decay takes away */
+    double factor;     /* of the gradient, from the limit of its norm; 1 leaves the bits alone */
+    int nonnegative;   /* whether w ends as max(w, 0) */
 } cbp_hyper;
 
 /* Whether f' of the activation is taken from Z; where not, from A (rule 6). */
@@ -79,6 +91,14 @@ typedef struct cbp_target {
     const int64_t *labels; /* each in [0, o) */
     const ptrdiff_t *index;
 } cbp_target;
+
+/* What dropout depends on beside row and unit.  A unit is kept where its word is below `keep`. */
+typedef struct cbp_dropout {
+    uint64_t seed;
+    uint32_t step, layer;
+    uint64_t keep;   /* floor(p 2^32), p the probability to keep a unit; in 1 .. 2^32 */
+    double factor;   /* 1 / p, rounded to T once */
+} cbp_dropout;
 
 typedef struct cbp_kernels {
     const char *isa; /* "baseline", "avx2", "avx512" */
@@ -125,10 +145,23 @@ typedef struct cbp_kernels {
     void (*bias_gradient)(void *g, const void *d, ptrdiff_t d_stride, ptrdiff_t n, ptrdiff_t o);
     /* G = fma(l2, W, G) on c elements: the penalty's gradient where nobody updates. */
     void (*add_l2)(void *g, const void *w, double l2, ptrdiff_t c);
+    /* OUT = G with the penalties' shares, cut to clip_value, times the mask (NULL or 0/1 factors): what
+     * the global norm is taken of (rule 9).  out may be g. */
+    void (*penalise)(void *out, const void *g, const void *w, const void *mask, ptrdiff_t c,
+                     const cbp_hyper *hyper);
     /* One optimiser step on c elements (rules 9, 10); s1, s2 its states, mask NULL or 0/1 factors.
      * Cost an element: sgd 1, momentum 2, nesterov 3, adam about 8 operations. */
     void (*update)(int optimizer, void *theta, void *s1, void *s2, const void *g, const void *mask,
                    ptrdiff_t c, const cbp_hyper *hyper);
+    /* MEAN = fma(share, W - MEAN, MEAN) on c elements: the running mean of weights. */
+    void (*average)(void *mean, const void *w, double share, ptrdiff_t c);
+    /* Scales every column of W (i, o) whose Euclidean norm, summed in double in ascending i, exceeds
+     * `limit` by T(limit / norm); returns whether there was one. */
+    int (*max_norm)(void *w, ptrdiff_t row_stride, ptrdiff_t i, ptrdiff_t o, double limit);
+    /* Y = X factor where the unit is kept, +0 where it is dropped, for rows row .. row + n - 1 and c
+     * units from `first` (a multiple of 16) on, in strips (rule 14); y may be x. */
+    void (*dropout)(void *y, ptrdiff_t y_stride, const void *x, ptrdiff_t x_stride, ptrdiff_t row,
+                    ptrdiff_t n, ptrdiff_t first, ptrdiff_t c, const cbp_dropout *how);
 
     /* sum of weight[index[r]] * x[r] (weight NULL: of x[r]) in double: chunks of 256, 16 virtual
      * lanes (rule 8). */

@@ -3,6 +3,7 @@
  * A variant file defines CBP_VEC_* and CBP_TABLE(name) and includes this header; it holds nothing
  * else, and everything but the two tables is static. */
 #include "cbp_kernels.h"
+#include "cbp_random.h"
 #include "vec.h"
 
 #define CBP_TYPE 32
@@ -12,6 +13,7 @@
 #include "activation_body.h"
 #include "loss_body.h"
 #include "update_body.h"
+#include "regularise_body.h"
 #include "table_body.h"
 #undef CBP_TYPE
 
@@ -22,5 +24,6 @@
 #include "activation_body.h"
 #include "loss_body.h"
 #include "update_body.h"
+#include "regularise_body.h"
 #include "table_body.h"
 #undef CBP_TYPE
