@@ -36,7 +36,7 @@ validated = _fit_context(prefer_skip_nested_validation=True)
 
 STOCHASTIC = ("sgd", "adam")
 # scikit-learn's names of activations, and the core's.
-ACTIVATIONS = {"logistic": "sigmoid", "exp": "identity"}
+ACTIVATIONS: dict[str, str] = {"logistic": "sigmoid", "exp": "identity"}
 # Rows of a sparse matrix that are dense at a time, and numbers in the orders of one run.
 _CHUNK = 2**20
 _MOST_ORDERS = 2**20
@@ -159,6 +159,12 @@ class Estimator(BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
     }
 
+    # The parameters that this class reads; the signatures of the two estimators set them.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    out_activation_: str
+
     # ---- what the two kinds of estimators say ---------------------------------------------------
 
     _validation: dict[str, Any] = {}  # what is asked of y beside
@@ -248,7 +254,7 @@ class Estimator(BaseEstimator):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
         if not first:
             dtype = self._network().dtype
-        X = X.astype(dtype, copy=False) if scipy.sparse.issparse(X) else np.require(X, dtype, "CA")
+        X = X.astype(dtype, copy=False) if scipy.sparse.issparse(X) else np.require(X, dtype, ("C", "A"))
         target, labels = self._encode(y, incremental, dtype)
         if sample_weight is not None:
             sample_weight = _weights(sample_weight, X.shape[0])
@@ -286,10 +292,10 @@ class Estimator(BaseEstimator):
         if self.solver in STOCHASTIC:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self.best_loss_: float | None = None if self.early_stopping else np.inf
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self._best_parameters = net.parameters.copy() if self.early_stopping else None
+            self.best_loss_: Any = None if self.early_stopping else np.inf
+            self.validation_scores_: Any = [] if self.early_stopping else None
+            self.best_validation_score_: Any = -np.inf if self.early_stopping else None
+            self._best_parameters: Any = net.parameters.copy() if self.early_stopping else None
 
     # ---- L-BFGS ---------------------------------------------------------------------------------
 
@@ -300,6 +306,7 @@ class Estimator(BaseEstimator):
         total = float(rows.n) if rows.weight is None else float(rows.weight.sum())
         grad = parameter_like(net.n_parameters, net.dtype)
         n_threads = self._threads(net, rows.n)
+        told = 0.0
         pieces = None if rows.sparse else list(rows.pieces(None, 1))
 
         def objective(theta: NDArray[Any]) -> tuple[float, NDArray[Any]]:
@@ -325,7 +332,6 @@ class Estimator(BaseEstimator):
             told = factor * value / total + penalty
             return value / total + penalty, slope
 
-        told = 0.0
         result = scipy.optimize.minimize(
             objective,
             net.parameters.astype(np.float64),
@@ -561,7 +567,7 @@ class _Run:
         self.random_state = estimator._random_state if estimator.shuffle else None
         self.index = np.arange(self.n)
         self.n_threads = estimator._threads(net, batch_size)
-        self.error: BaseException | None = None
+        self.error: KeyboardInterrupt | Diverged | None = None
         if not rows.sparse:
             self.loop.bind(rows.X, rows.target, rows.labels, rows.weight)
 

@@ -542,7 +542,7 @@ class MLPRegressor(RegressorMixin, Estimator):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._n_targets = 1 if y.ndim == 1 else y.shape[1]
-        return np.require(y.reshape(len(y), -1), dtype, "CA"), None
+        return np.require(y.reshape(len(y), -1), dtype, ("C", "A")), None
 
     def _outputs(self) -> tuple[int, str]:
         return self._n_targets, "identity"
