@@ -32,12 +32,12 @@ VEC_OP V FN(slope)(V s, V a, int activation)
 #define TINY_ROOT 0x1p-500
 #endif
 
-VEC_OP V FN(vabs)(V x)
+VEC_OP V FN(magnitude)(V x)
 {
     return vfrom_bits(viand(vbits(x), viset1((TI)(((TU)1 << (CBP_TYPE - 1)) - 1))));
 }
 
-VEC_OP V FN(flush)(V x) { return vsel(vlt(FN(vabs)(x), vset1(TINY)), vset1((T)0), x); }
+VEC_OP V FN(flush)(V x) { return vsel(vlt(FN(magnitude)(x), vset1(TINY)), vset1((T)0), x); }
 
 /* Lanes of vector j of a strip whose first `columns` columns exist. */
 VEC_OP VM FN(present)(ptrdiff_t columns, int j)

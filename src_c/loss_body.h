@@ -20,7 +20,7 @@ VEC_OP V FN(target_load)(const T *t, ptrdiff_t left, int j)
 VEC_OP V FN(binary_loss)(V z, V t)
 {
     const V zero = vset1((T)0);
-    V size = FN(vabs)(z), miss = vsel(vlt(z, zero), t, vsub(vset1((T)1), t));
+    V size = FN(magnitude)(z), miss = vsel(vlt(z, zero), t, vsub(vset1((T)1), t));
     return vfma(size, miss, FN(vlog1p)(FN(vexp)(vsub(zero, size))));
 }
 

@@ -75,7 +75,7 @@ VEC_OP V FN(penalised)(V g, V w, const FN(scalars) *k, int parts)
 /* The running mean of squares. */
 VEC_OP V FN(mean_square)(V v, V g, const FN(scalars) *k)
 {
-    V held = vsel(vlt(FN(vabs)(g), vset1(TINY_ROOT)), vset1((T)0), g);
+    V held = vsel(vlt(FN(magnitude)(g), vset1(TINY_ROOT)), vset1((T)0), g);
     return FN(flush)(vfma(k->beta_2, v, vmul(k->rest_2, vmul(held, held))));
 }
 
@@ -124,7 +124,7 @@ VEC_OP void FN(update_vector)(int optimizer, T *theta, T *s1, T *s2, const T *g_
         w = vfnma(k->rate, b, w);
         break;
     case CBP_ADAGRAD: {
-        V held = vsel(vlt(FN(vabs)(g), vset1(TINY_ROOT)), vset1((T)0), g);
+        V held = vsel(vlt(FN(magnitude)(g), vset1(TINY_ROOT)), vset1((T)0), g);
         a = vfma(held, held, a);
         w = vsub(w, vdiv(vmul(k->rate, g), vadd(vsqrt(a), k->epsilon)));
         break;
