@@ -11,26 +11,41 @@ it. A room of its own: NumPy and the public names of cbp alone; the core never e
 (18, 0.00052527)
 """
 
+from . import expression
 from .chains import Path, Paths, paths
 from .formulas import Counts, Work, counts
 from .methods import Derived, derive
 from .names import Names, latex
 from .nodes import Edge, Graph, Node, graph, graphs
+from .secants import Curve, Sensitivity, sensitivity
+from .tables import Comparison, Growth, compare, growth
+from .steps import Step, Trace, trace
 
 __all__ = [
+    "Comparison",
     "Counts",
+    "Curve",
     "Derived",
     "Edge",
     "Graph",
+    "Growth",
     "Names",
     "Node",
     "Path",
     "Paths",
+    "Sensitivity",
+    "Step",
+    "Trace",
     "Work",
+    "compare",
     "counts",
     "derive",
+    "expression",
     "graph",
     "graphs",
+    "growth",
     "latex",
     "paths",
+    "sensitivity",
+    "trace",
 ]

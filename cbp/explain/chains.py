@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .names import latex
 from .nodes import Graph
 
-__all__ = ["Path", "Paths", "n_paths", "paths", "walks"]
+__all__ = ["Path", "Paths", "coupled", "n_paths", "paths", "shown", "walks"]
 
 LIMIT = 10**6
 _SHOWN = 20  # paths that are written out, unless more are asked for
@@ -109,7 +109,7 @@ class Paths:
             lines.append(mark + " → ".join(path.nodes))
             indent = " " * len(mark)
             lines.append(indent + " · ".join(name for name, _ in path.factors))
-            values = " · ".join(_short(value) for _, value in path.factors)
+            values = " · ".join(shown(value) for _, value in path.factors)
             lines.append(f"{indent}{values} = {_long(path.product)}")
         lines += self._rest(most)
         if self.count > 1:
@@ -151,7 +151,7 @@ class Paths:
         rows = []
         for path in self.paths[:most]:
             factors = " · ".join(
-                f'<span title="{html.escape(name)}">{_short(value)}</span>'
+                f'<span title="{html.escape(name)}">{shown(value)}</span>'
                 for name, value in path.factors
             )
             names = " · ".join(html.escape(name) for name, _ in path.factors)
@@ -260,7 +260,7 @@ def _steps(
 # ---- numbers in words ---------------------------------------------------------------------------
 
 
-def _short(value: float) -> str:
+def shown(value: float) -> str:
     """Return a number in six digits, with a true minus sign."""
     return f"{value:.6g}".replace("-", "−")
 
