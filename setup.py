@@ -199,6 +199,7 @@ setup(
         extension("cbp._dense", ["cbp/_dense.pyx"]),
         extension("cbp._functions", ["cbp/_functions.pyx"]),
         extension("cbp._backprop", ["cbp/_backprop.pyx"]),
+        extension("cbp._small", ["cbp/_small.pyx"]),
         extension("cbp._training", ["cbp/_training.pyx"]),
         extension("cbp._cyutility", []),  # written by Cython
     ],

@@ -79,6 +79,9 @@ cdef Py_ssize_t dropped_bytes(const Net *net, const Work *work,
                               const cbp_dropout *dropout) noexcept nogil
 cdef void lay_out_dropped(const Net *net, Work *work, const cbp_dropout *dropout,
                           char *memory) noexcept nogil
+cdef int activation_before_head(const Net *net, const Batch *batch, int l) noexcept nogil
+cdef void fill_scale(char *scale, const Batch *batch, Py_ssize_t row, Py_ssize_t n,
+                     Py_ssize_t itemsize) noexcept nogil
 cdef int sweep_phases(const Net *net, const Work *work, bint backward) noexcept nogil
 cdef Py_ssize_t sweep_tasks(const Net *net, const Work *work, int phase, Py_ssize_t n,
                             Py_ssize_t block) noexcept nogil

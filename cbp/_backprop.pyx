@@ -241,8 +241,8 @@ cdef void lay_out_dropped(const Net *net, Work *work, const cbp_dropout *dropout
 
 # ---- sweeps -----------------------------------------------------------------------------------
 
-cdef inline void fill_scale(const Work *work, const Batch *batch, Py_ssize_t row, Py_ssize_t n,
-                            Py_ssize_t itemsize) noexcept nogil:
+cdef void fill_scale(char *scale, const Batch *batch, Py_ssize_t row, Py_ssize_t n,
+                     Py_ssize_t itemsize) noexcept nogil:
     """scale[r] = T(w_r / sum of w), or T(w_r) where the loss is a sum (numerics.md, rule 5)."""
     cdef Py_ssize_t r
     cdef double divisor = batch.total if batch.mean else 1.0, factor = 0.0
@@ -253,9 +253,9 @@ cdef inline void fill_scale(const Work *work, const Batch *batch, Py_ssize_t row
             factor = batch.weight[batch.target.index[r] if batch.target.index != NULL else r]
             factor = factor / divisor
         if itemsize == 4:
-            (<float *>work.scale)[r] = <float>factor
+            (<float *>scale)[r] = <float>factor
         else:
-            (<double *>work.scale)[r] = factor
+            (<double *>scale)[r] = factor
 
 
 cdef cbp_target target_from(const Net *net, const Batch *batch, Py_ssize_t row) noexcept nogil:
@@ -292,7 +292,7 @@ cdef void sweep_head(const Net *net, const Work *work, const Batch *batch, Py_ss
     cdef cbp_target target = target_from(net, batch, row)
     cdef char *d = work.d[L - 1] + at if backward else NULL
     cdef const char *z = work.z[L - 1] + at if work.z[L - 1] != NULL else NULL
-    fill_scale(work, batch, row, n, item)
+    fill_scale(work.scale, batch, row, n, item)
     if batch.function == NULL:
         net.kernel.head(batch.objective, last.activation, d, work.loss + row * item,
                         work.a[L] + at, z, work.stride, &target, work.scale + row * item, n,
@@ -309,7 +309,7 @@ cdef void sweep_head(const Net *net, const Work *work, const Batch *batch, Py_ss
                    work.pending)
 
 
-cdef inline int activation_before_head(const Net *net, const Batch *batch, int l) noexcept nogil:
+cdef int activation_before_head(const Net *net, const Batch *batch, int l) noexcept nogil:
     """The activation of layer l in a sweep with a loss: the cross-entropies start from z."""
     if l == net.n_layers - 1 and cbp_from_logits(batch.objective.loss):
         return CBP_IDENTITY

@@ -10,6 +10,7 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_STRIP
         CBP_BLOCK
         CBP_CHUNK
+        CBP_SMALL_ROWS
     enum:
         CBP_IDENTITY
         CBP_SIGMOID
@@ -72,6 +73,22 @@ cdef extern from "cbp_kernels.h" nogil:
         Py_ssize_t row_stride
         const int64_t *labels
         const Py_ssize_t *index
+    ctypedef struct cbp_small_layer:
+        Py_ssize_t i, o
+        int activation
+        Py_ssize_t theta, place
+        void *a
+        void *d
+        void *wt
+    ctypedef struct cbp_small:
+        int n_layers
+        const cbp_small_layer *layers
+        Py_ssize_t stride, size
+        void *w
+        void *g
+        void *chain
+        void *target
+        void *columns
     ctypedef struct cbp_kernels:
         const char *isa
         int has_fma
@@ -113,6 +130,11 @@ cdef extern from "cbp_kernels.h" nogil:
         double (*square_sum)(const void *x, Py_ssize_t c) noexcept nogil
         int (*finite)(const void *x, Py_ssize_t c) noexcept nogil
         void (*apply)(void *y, const void *x, Py_ssize_t c, int activation) noexcept nogil
+        void (*small_load)(const cbp_small *room, void *array, const void *theta) noexcept nogil
+        void (*small_store)(const cbp_small *room, void *theta, const void *array) noexcept nogil
+        void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
+                            const cbp_target *target, const void *scale,
+                            Py_ssize_t n) noexcept nogil
     ctypedef struct cbp_isa:
         const char *name
         const cbp_kernels *f32

@@ -40,15 +40,18 @@ from cbp._dense cimport Layer, dense_transpose
 from cbp._kernels cimport (
     CBP_ADAGRAD,
     CBP_ADAM,
+    CBP_CATEGORICAL_CROSS_ENTROPY,
     CBP_CHUNK,
     CBP_LION,
     CBP_MOMENTUM,
     CBP_NADAM,
     CBP_NESTEROV,
+    CBP_RELU,
     CBP_RMSPROP,
     CBP_RMSPROP_MOMENTUM,
     CBP_RPROP,
     CBP_SGD,
+    CBP_SOFTMAX,
     CBP_STRIP,
     cbp_assemble,
     cbp_clock,
@@ -61,6 +64,7 @@ from cbp._kernels cimport (
     cbp_get,
     cbp_hyper,
     cbp_kernels,
+    cbp_objective,
     cbp_open,
     cbp_phase,
     cbp_raise,
@@ -72,7 +76,16 @@ from cbp._kernels cimport (
     cbp_team_size,
     cbp_wait,
 )
-from cbp._runtime cimport Arena, Buffer, reraise, shuffle
+from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, reraise, shuffle
+from cbp._small cimport (
+    Room,
+    lay_out_room,
+    load_room,
+    small_net,
+    store_room,
+    sweep_room,
+    update_room,
+)
 
 OPTIMIZERS = {
     "sgd": CBP_SGD,
@@ -97,6 +110,8 @@ cdef enum:
                             # any weight is touched, so that Ctrl-C need not wait for it
     NORM_CHUNKS = 4         # chunks of the gradient's norm in a task: some microseconds
     PROJECT_COLUMNS = 64    # units in a task of PROJECT
+    ROOM_MFLOP = 400        # a step in the small room takes at most about 10 ms, and a run there
+    ROOM_STEPS = 4          # has at least so many of them, to be worth the way in and out
 
 
 cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
@@ -625,6 +640,68 @@ cdef void train_team(Train *t, int me) noexcept nogil:
     cbp_fpenv_leave(before)
 
 
+# ---- the small room: steps of a microsecond ----------------------------------------------------
+
+cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
+    """Whether the run is one for the small room (src_c/small_body.h): a small net on one thread,
+    enough steps, and nothing that the room does not know."""
+    cdef const cbp_objective *objective = t.batch.objective
+    cdef Py_ssize_t steps = t.n_epochs * ((t.n_rows + t.batch_size - 1) // t.batch_size)
+    cdef int l
+    if t.crew.threads != 1 or mflop > ROOM_MFLOP or not small_net(t.net):
+        return False
+    if min(steps, t.n_rates if t.rates != NULL else steps) < ROOM_STEPS:
+        return False
+    if (t.mask != NULL or t.average != NULL or t.dropout != NULL or t.by_rows
+            or t.clip_norm != 0.0 or t.batch.function != NULL):
+        return False
+    if (objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or objective.mask_nan
+            or objective.parameter != 0.0):
+        return False
+    for l in range(t.net.n_layers):
+        if (t.trainable[l] != 3 or t.limits[l].nonnegative or t.limits[l].max_norm != 0.0
+                or t.net.layers[l].activation
+                > (CBP_SOFTMAX if l == t.net.n_layers - 1 else CBP_RELU)):
+            return False
+    return True
+
+
+cdef void train_small(Train *t, Room *room) noexcept nogil:
+    """What `train_team` does, a step at a time."""
+    cdef char *states[2]
+    cdef uint64_t before = cbp_fpenv_enter()
+    cdef double polled = cbp_clock(), now
+    cdef Py_ssize_t steps = 0
+    states[0], states[1] = t.state_1, t.state_2
+    load_room(room, states)
+    while True:
+        t.loss = sweep_room(room, &t.step.batch)
+        if not isfinite(t.loss):
+            t.diverged = 1
+            break
+        if t.step.batch.total > 0.0:       # a minibatch without weight updates nothing
+            update_room(room, t.optimizer, &t.step.weights, &t.step.biases)
+        if t.kept != NULL and t.place.row + t.step.batch.n == t.n_rows:
+            store_room(room, states)       # `advance` looks at the parameters
+        if not advance(t, t.loss):
+            break
+        steps += 1
+        if steps < t.look_every:
+            continue
+        steps = 0
+        now = cbp_clock()
+        if now - polled >= POLL_SECONDS:   # handlers may look at the parameters, and change them
+            store_room(room, states)
+            if look(&polled, &t.pending):
+                cbp_fpenv_leave(before)
+                return
+            load_room(room, states)
+        if t.limit > 0.0 and now >= t.limit:
+            cbp_raise(&t.stop)
+    store_room(room, states)
+    cbp_fpenv_leave(before)
+
+
 cdef int run_team(Train *t) except -1:
     cdef int me = 0
     if t.crew.threads == 1:
@@ -697,7 +774,7 @@ cdef class Loop:
     cdef Limits *limits
     cdef cbp_dropout *dropout
     cdef Py_ssize_t n_rows, batch_size
-    cdef bint shuffle, bound, running
+    cdef bint shuffle, bound, running, small
 
     def __cinit__(self):
         self.trainable = NULL
@@ -724,7 +801,7 @@ cdef class Loop:
         self.x, self.target, self.labels = Buffer(), Buffer(), Buffer()
         self.state_1, self.state_2 = Buffer(), Buffer()
         self.mask, self.average = Buffer(), Buffer()
-        self.bound = self.running = False
+        self.bound = self.running = self.small = False
         self._free()
         self.trainable = <unsigned char *>calloc(L, 1)
         self.limits = <Limits *>calloc(L, sizeof(Limits))
@@ -929,10 +1006,11 @@ cdef class Loop:
         cdef const Py_ssize_t[::1] given
         cdef const double[::1] steps
         cdef Py_ssize_t size, j, shares, weights = 0, rows
-        cdef int l, threads
+        cdef int l, threads, states
         cdef double mflop
         cdef char *memory
         cdef uint64_t before
+        cdef Room room
         t.n_rows, t.shuffled, t.orders = self.n_rows, NULL, NULL
         if order is not None:
             given = order if order.ndim == 1 else order.reshape(-1)
@@ -969,30 +1047,39 @@ cdef class Loop:
             t.squares = <double *>(t.grad + size)
             memset(t.grad, 0, size)    # what is not trained counts as 0 in the norm
         threads = core.team(self.objective, n_threads)
-        shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
-        memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
-        cbp_assemble(&t.crew, <cbp_share *>memory, threads)
-        lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
-        if t.dropout != NULL:
-            lay_out_dropped(&core.net, &t.work, t.dropout, self.dropped.reserve(
-                dropped_bytes(&core.net, &t.work, t.dropout)))
-        # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
-        t.work.pending = &t.pending
-        t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01) * t.n_tiles, 100000.0) + 1
         t.losses, t.n_epochs, t.epochs_done = &losses[0], losses.shape[0], 0
-        t.abort = t.diverged = t.solo = 0
-        t.team, t.pending = 1, NULL
-        t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
-        t.limit = cbp_clock() + limit if limit > 0.0 else 0.0
         t.rates, t.n_rates, t.first_step = NULL, 0, t.place.step
         if rates is not None:
             steps = rates
             t.rates, t.n_rates = &steps[0], steps.shape[0]
+        t.crew.threads = threads
+        self.small = fits_small(t, mflop)
+        if self.small:
+            states = (t.state_1 != NULL) + (t.state_2 != NULL)
+            memory = self.arena.reserve(
+                lay_out_room(&room, &core.net, &t.batch, NULL, rows, states))
+            lay_out_room(&room, &core.net, &t.batch, memory, rows, states)
+        else:
+            shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
+            memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
+            cbp_assemble(&t.crew, <cbp_share *>memory, threads)
+            lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
+        # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
+        t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01)
+                                       * (1 if self.small else t.n_tiles), 100000.0) + 1
+        t.abort = t.diverged = t.solo = 0
+        t.team, t.pending = 1, NULL
+        t.until = cbp_clock() + seconds if seconds > 0.0 else 0.0
+        t.limit = cbp_clock() + limit if limit > 0.0 else 0.0
         before = cbp_fpenv_enter()
         t.step.block = 0
         lay_out_epoch(t)
         lay_out_step(t)
         cbp_fpenv_leave(before)
+        if self.small:
+            with nogil:
+                train_small(t, &room)
+            return 0
         t.stage = TRANSPOSE
         cbp_open(&t.crew, t.n_tiles)
         run_team(t)
@@ -1097,6 +1184,11 @@ cdef class Loop:
     @property
     def threads_used(self):
         return self.t.team
+
+    @property
+    def small_used(self):
+        """Whether the last run went through the small room; no bit depends on it."""
+        return self.small
 
     def state(self):
         """Everything but the arrays, as a dictionary of ints and floats."""

@@ -25,6 +25,7 @@
 #define CBP_STRIP 16   /* columns in a strip; also the virtual lanes of a row's reductions */
 #define CBP_BLOCK 256  /* terms of one FMA chain; a constant of the numerical format */
 #define CBP_CHUNK 4096 /* elements of one chunk of a long scalar sum */
+#define CBP_SMALL_ROWS 32 /* rows that go through a small net together; divides CBP_BLOCK */
 
 enum cbp_activation {
     CBP_IDENTITY, CBP_SIGMOID, CBP_TANH, CBP_RELU, CBP_SOFTMAX, CBP_LOG_SOFTMAX,
@@ -100,6 +101,27 @@ typedef struct cbp_dropout {
     double factor;   /* 1 / p, rounded to T once */
 } cbp_dropout;
 
+/* A net that fits the first-level cache, with arrays of its own (small_body.h). */
+typedef struct cbp_small_layer {
+    ptrdiff_t i, o;      /* o <= 16 in the last layer */
+    int activation;      /* what a sweep with a loss applies: identity, sigmoid, tanh or relu */
+    ptrdiff_t theta;     /* where the layer begins in theta, */
+    ptrdiff_t place;     /* and in the room's arrays */
+    void *a, *d, *wt;    /* strips: its inputs, delta at its outputs, transposed weights.  Last layer:
+                          * d is [o][CBP_SMALL_ROWS] */
+} cbp_small_layer;
+
+typedef struct cbp_small {
+    int n_layers;
+    const cbp_small_layer *layers;
+    ptrdiff_t stride;    /* between the strips of a and d: CBP_SMALL_ROWS + 1 rows */
+    ptrdiff_t size;      /* elements of w, g, chain */
+    void *w, *g;         /* parameters, gradient */
+    void *chain;         /* g itself, or where there are more than CBP_BLOCK rows an array like it */
+    void *target;        /* [o][CBP_SMALL_ROWS] */
+    void *columns;       /* [16 strips][16], and at least CBP_SMALL_ROWS rows of 16 */
+} cbp_small;
+
 typedef struct cbp_kernels {
     const char *isa; /* "baseline", "avx2", "avx512" */
     int has_fma;
@@ -174,6 +196,15 @@ typedef struct cbp_kernels {
     int (*finite)(const void *x, ptrdiff_t c);
     /* y = f(x) element by element, softmax excepted: for tests and reports. */
     void (*apply)(void *y, const void *x, ptrdiff_t c, int activation);
+
+    /* The small room.  load: an array like theta (or a state) into the room's layout, its pad lanes
+     * +0; store: back.  The room's arrays are updated by `update`, all at once. */
+    void (*small_load)(const cbp_small *room, void *array, const void *theta);
+    void (*small_store)(const cbp_small *room, void *theta, const void *array);
+    /* What gather, matmul, activate, head, delta, gradient, bias_gradient do for n rows, target.index
+     * saying which: row_loss and the room's g, with the same bits. */
+    void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
+                        const cbp_target *target, const void *scale, ptrdiff_t n);
 } cbp_kernels;
 
 /* The tables that run here, best first, float and double; chosen by the CPU alone. */

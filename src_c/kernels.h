@@ -14,6 +14,7 @@
 #include "loss_body.h"
 #include "update_body.h"
 #include "regularise_body.h"
+#include "small_body.h"
 #include "table_body.h"
 #undef CBP_TYPE
 
@@ -25,5 +26,6 @@
 #include "loss_body.h"
 #include "update_body.h"
 #include "regularise_body.h"
+#include "small_body.h"
 #include "table_body.h"
 #undef CBP_TYPE

@@ -358,4 +358,3 @@ static double FN(square_sum)(const void *x_, ptrdiff_t c)
 }
 
 #undef LANE_SUM
-#undef HEAD_FLOOR

@@ -122,15 +122,20 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
         }                                                                                          \
     }
 
-/* gradient: k runs along the rows, 16 elements apart in A's strip and in D's strips. */
+/* gradient: k runs along the rows, 16 elements apart in A's strip and in D's strips.  `more`: up to
+ * 256 rows whose chains go on from what g holds. */
 #define GRADIENT_TILE(MR, NV)                                                                      \
     static void FN(CBP_CAT(gradient_##MR##x, NV))(T * g, ptrdiff_t g_row, const T *a, const T *d,  \
-                                                  ptrdiff_t d_stride, ptrdiff_t n)                 \
+                                                  ptrdiff_t d_stride, ptrdiff_t n, int more)       \
     {                                                                                              \
         for (ptrdiff_t done = 0; done < n; done += CBP_BLOCK) {                                    \
             ptrdiff_t left = n - done < CBP_BLOCK ? n - done : CBP_BLOCK;                          \
             V acc[MR][NV];                                                                         \
             TILE_CLEAR(MR, NV);                                                                    \
+            if (more)                                                                              \
+                _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                              \
+                    _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++)                           \
+                        acc[r][j] = vload(g + r * g_row + j * VW);                                 \
             _Pragma("GCC unroll 4") for (; left > 0; left--, a += CBP_STRIP, d += CBP_STRIP)       \
                 TILE_STEP(MR, NV, 1, a, d, d_stride);                                              \
             /* Vectors of g are neighbours; ascending rows mend what a tail vector ran over. */    \
@@ -165,7 +170,8 @@ BOTH_TILES(12, 1)
 
 typedef void (*FN(matmul_tile))(T *, ptrdiff_t, const T *, ptrdiff_t, const T *, ptrdiff_t,
                                 ptrdiff_t, ptrdiff_t, int);
-typedef void (*FN(gradient_tile))(T *, ptrdiff_t, const T *, const T *, ptrdiff_t, ptrdiff_t);
+typedef void (*FN(gradient_tile))(T *, ptrdiff_t, const T *, const T *, ptrdiff_t, ptrdiff_t,
+                                  int);
 
 #define TILE_1(kernel, NV) FN(kernel##_1x##NV)
 #define TILES_6(kernel, NV)                                                                  \
@@ -185,6 +191,7 @@ typedef void (*FN(gradient_tile))(T *, ptrdiff_t, const T *, const T *, ptrdiff_
 #define TILE_TABLE(kernel) {{0}, {0, TILES_12(kernel, 1)}, {0, TILES_6(kernel, 2)}}
 #endif
 
+enum { FN(tile_width) = TILE_WIDTH };
 static const int FN(tile_heights)[TILE_WIDTH + 1] = TILE_HEIGHTS;
 static const FN(matmul_tile) FN(matmul_tiles)[TILE_WIDTH + 1][13] = TILE_TABLE(matmul);
 static const FN(gradient_tile) FN(gradient_tiles)[TILE_WIDTH + 1][13] = TILE_TABLE(gradient);
@@ -222,7 +229,7 @@ static void FN(gradient)(void *g_, const void *a_, const void *d_, ptrdiff_t d_s
     if (o <= 12 && o * ((i + VW - 1) / VW) < i * vectors) {
         T turned[12 * CBP_STRIP];
         for (ptrdiff_t v = 0; v * VW < i; v++)
-            FN(gradient_tiles)[1][o](turned + v * VW, CBP_STRIP, d, a + v * VW, 0, n);
+            FN(gradient_tiles)[1][o](turned + v * VW, CBP_STRIP, d, a + v * VW, 0, n, 0);
         for (ptrdiff_t r = 0; r < i; r++)
             for (ptrdiff_t c = 0; c < o; c++)
                 g[r * o + c] = turned[c * CBP_STRIP + r];
@@ -237,7 +244,8 @@ static void FN(gradient)(void *g_, const void *a_, const void *d_, ptrdiff_t d_s
         ptrdiff_t r = 0;
         for (ptrdiff_t t = 0; t < tiles; t++) {
             ptrdiff_t height = (i - r + tiles - t - 1) / (tiles - t);
-            FN(gradient_tiles)[width][height](g + r * o + v * VW, o, a + r, d_panel, d_stride, n);
+            FN(gradient_tiles)[width][height](g + r * o + v * VW, o, a + r, d_panel, d_stride, n,
+                                              0);
             r += height;
         }
     }

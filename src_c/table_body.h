@@ -24,5 +24,8 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .square_sum = FN(square_sum),
     .finite = FN(finite),
     .apply = FN(apply),
+    .small_load = FN(small_load),
+    .small_store = FN(small_store),
+    .small_sweep = FN(small_sweep),
 };
 #undef CBP_TABLE_

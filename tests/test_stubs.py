@@ -39,5 +39,5 @@ def test_stubtest_sees_the_compiled_modules(repo_root, tmp_path):
     """Without the list stubtest finds Cython's names in every module: it is not blind."""
     result = stubtest(repo_root, tmp_path)
     assert result.returncode == 1
-    for module in ("_runtime", "_dense", "_functions", "_backprop", "_training"):
+    for module in ("_runtime", "_dense", "_functions", "_backprop", "_small", "_training"):
         assert f"cbp.{module}.__test__ is not present in stub" in result.stdout

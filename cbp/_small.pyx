@@ -1,0 +1,147 @@
+# cython: freethreading_compatible=False
+"""The small room: steps of a net of narrow layers on one thread.
+
+Where a step takes a microsecond, tiles, tasks and calls are most of it.  Here a sweep is one call
+into C and the update another, on copies of the parameters and states in a layout without tails
+(src_c/small_body.h).  The same sums in the same order, so the same bits as `_backprop` gives.
+
+What must not live here: losses, optimisers, options (`_training.fits_small` knows which go).
+Invariant: between `load_room` and `store_room` the room's copies are the parameters; theta is old.
+"""
+from libc.string cimport memset
+
+from cbp._backprop cimport Batch, Net, activation_before_head, fill_scale
+from cbp._dense cimport Layer, strips
+from cbp._kernels cimport (
+    CBP_BLOCK,
+    CBP_SMALL_ROWS,
+    CBP_STRIP,
+    cbp_hyper,
+    cbp_small_layer,
+)
+
+cdef enum:
+    MOST_INPUTS = 1024
+    MOST_HIDDEN = 64
+    STRIDE = CBP_STRIP * (CBP_SMALL_ROWS + 1)
+
+
+cdef bint small_net(const Net *net) noexcept nogil:
+    """Whether the layers are narrow and have biases."""
+    cdef const Layer *layer
+    cdef int l, last = net.n_layers - 1
+    for l in range(last + 1):
+        layer = &net.layers[l]
+        if layer.b == NULL or layer.n_out > (CBP_STRIP if l == last else MOST_HIDDEN):
+            return False
+    return net.layers[0].n_in <= MOST_INPUTS and net.layers[last].n_in <= CBP_BLOCK
+
+
+cdef inline char *cut(char **memory, Py_ssize_t size) noexcept nogil:
+    """The next `size` bytes, on a cache line."""
+    cdef char *piece = memory[0]
+    memory[0] += (size + 63) // 64 * 64
+    return piece
+
+
+cdef Py_ssize_t lay_out_room(Room *room, const Net *net, const Batch *batch, char *memory,
+                             Py_ssize_t rows, int states) noexcept nogil:
+    """Cuts `memory` (64-byte aligned) into the arrays of steps of up to `rows` rows; how many
+    bytes that takes.  Where `memory` is NULL, nothing is touched but `room`."""
+    cdef Py_ssize_t item = net.kernel.itemsize, place = 0, width, size
+    cdef int l, last = net.n_layers - 1
+    cdef char *at = memory
+    cdef char *zeros
+    cdef cbp_small_layer *layers = <cbp_small_layer *>cut(&at, net.n_layers
+                                                          * sizeof(cbp_small_layer))
+    cdef cbp_small_layer *layer
+    cdef cbp_small_layer of_net
+    room.net, room.states, room.scaled = net, states, -1
+    room.c.n_layers, room.c.layers, room.c.stride = net.n_layers, layers, STRIDE
+    zeros = at                 # what is read before, or wider than, it was written
+    for l in range(net.n_layers):
+        layer = &layers[l] if memory != NULL else &of_net
+        layer.i, layer.o = net.layers[l].n_in, net.layers[l].n_out
+        layer.activation = activation_before_head(net, batch, l)
+        layer.theta, layer.place = net.layers[l].offset, place
+        layer.a = cut(&at, strips(layer.i) * STRIDE * item)
+        layer.wt = NULL
+        if l < last:
+            place += strips(layer.o) * (layer.i + 1) * CBP_STRIP
+            layer.d = cut(&at, strips(layer.o) * STRIDE * item)
+            if l > 0:
+                layer.wt = cut(&at, strips(layer.i) * layer.o * CBP_STRIP * item)
+        else:
+            place += (strips(layer.i) * layer.o + 1) * CBP_STRIP
+            layer.d = cut(&at, layer.o * CBP_SMALL_ROWS * item)
+            room.c.target = cut(&at, layer.o * CBP_SMALL_ROWS * item)
+            width = max(strips(layer.i) * CBP_STRIP, <Py_ssize_t>CBP_SMALL_ROWS)
+            room.c.columns = cut(&at, width * CBP_STRIP * item)
+    room.c.size, size = place, place * item
+    room.c.g, room.spare = cut(&at, size), cut(&at, size if rows > CBP_BLOCK else 0)
+    if memory != NULL:
+        memset(zeros, 0, at - zeros)
+    room.c.w, room.state = cut(&at, size), cut(&at, states * size)
+    room.scale = cut(&at, (rows + CBP_STRIP) * item)
+    room.loss = cut(&at, (rows + CBP_STRIP) * item)
+    return at - memory
+
+
+cdef void load_room(const Room *room, char **states) noexcept nogil:
+    """Copies the parameters and the states into the room."""
+    cdef int j
+    room.net.kernel.small_load(&room.c, room.c.w, room.net.layers[0].w)
+    for j in range(room.states):
+        room.net.kernel.small_load(
+            &room.c, room.state + j * room.c.size * room.net.kernel.itemsize, states[j])
+
+
+cdef void store_room(const Room *room, char **states) noexcept nogil:
+    """Copies them back."""
+    cdef int j
+    room.net.kernel.small_store(&room.c, room.net.layers[0].w, room.c.w)
+    for j in range(room.states):
+        room.net.kernel.small_store(
+            &room.c, states[j], room.state + j * room.c.size * room.net.kernel.itemsize)
+
+
+cdef double sweep_room(Room *room, const Batch *batch) noexcept nogil:
+    """Loss of the minibatch (as `batch_loss`); its gradient is in the room."""
+    cdef const Net *net = room.net
+    if batch.weight != NULL or room.scaled != batch.n:
+        fill_scale(room.scale, batch, 0, batch.n, net.kernel.itemsize)
+        room.scaled = batch.n
+    room.c.chain = room.spare if batch.n > CBP_BLOCK else room.c.g
+    net.kernel.small_sweep(&room.c, batch.objective.loss, room.loss, batch.x, &batch.target, room.scale,
+                           batch.n)
+    return net.kernel.row_sum(room.loss, batch.weight, batch.target.index, batch.n)
+
+
+cdef void update_room(const Room *room, int optimizer, const cbp_hyper *weights,
+                      const cbp_hyper *biases) noexcept nogil:
+    """One step of the optimiser: all parameters at once where weights and biases are treated
+    alike."""
+    cdef const cbp_small_layer *layer
+    cdef Py_ssize_t at = 0, size, s
+    cdef int l, last = room.c.n_layers - 1
+    if weights.l2 == 0.0 and weights.l1 == 0.0:
+        update_part(room, optimizer, 0, room.c.size, weights)
+        return
+    for l in range(last + 1):
+        layer = &room.c.layers[l]
+        size = (layer.i if l < last else strips(layer.i) * layer.o) * CBP_STRIP
+        for s in range(strips(layer.o)):
+            update_part(room, optimizer, at, size, weights)
+            update_part(room, optimizer, at + size, CBP_STRIP, biases)
+            at += size + CBP_STRIP
+
+
+cdef void update_part(const Room *room, int optimizer, Py_ssize_t at, Py_ssize_t size,
+                      const cbp_hyper *hyper) noexcept nogil:
+    cdef Py_ssize_t item = room.net.kernel.itemsize
+    cdef char *state_1 = room.state + at * item
+    cdef char *state_2 = state_1 + room.c.size * item
+    room.net.kernel.update(optimizer, <char *>room.c.w + at * item,
+                           state_1 if room.states > 0 else NULL,
+                           state_2 if room.states > 1 else NULL,
+                           <char *>room.c.g + at * item, NULL, size, hyper)
