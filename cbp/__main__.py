@@ -1,6 +1,7 @@
-"""The command line: `python -m cbp demo` and `python -m cbp info`.
+"""The command line: `python -m cbp demo`, `explain` and `info`.
 
-What lives here: the demonstration on the 8 x 8 digits, its recipe, and what is printed. Exit codes:
+What lives here: the demonstration on the 8 x 8 digits, its recipe, and what is printed; `explain`
+answers in cbp/explain/commandline.py. Exit codes:
 0 for success, 1 where nobody reads the output to its end, 2 for a wrong command line, 130 after
 Ctrl-C.
 """
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 import cbp
 from cbp import _runtime, reference
 from cbp.datasets import Digits, load_digits
+from cbp.explain import commandline
 
 SIZES = [64, 128, 10]
 ACTIVATIONS = ["relu", "softmax"]
@@ -226,15 +228,18 @@ def _run(arguments: Sequence[str] | None) -> None:
         metavar="N",
         help="threads to use; no result depends on it (default: as many as the work pays for)",
     )
+    explain_parser = commandline.add(commands)
     commands.add_parser(
         "info",
         help="show versions, instruction set, threads, compiler and environment",
         description="Show what runs here: versions, instruction set, threads, OpenMP, compiler, "
         "and the environment variables that cbp heeds.",
     )
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(commandline.joined(sys.argv[1:] if arguments is None else arguments))
     if chosen.command == "demo":
         demo(chosen.epochs, chosen.seed, chosen.threads or "auto")
+    elif chosen.command == "explain":
+        commandline.run(chosen, explain_parser)
     else:
         info()
 

@@ -18,8 +18,8 @@ from .methods import Derived, derive
 from .names import Names, latex
 from .nodes import Edge, Graph, Node, graph, graphs
 from .secants import Curve, Sensitivity, sensitivity
-from .tables import Comparison, Growth, compare, growth
 from .steps import Step, Trace, trace
+from .tables import Comparison, Growth, compare, growth
 
 __all__ = [
     "Comparison",

@@ -80,7 +80,7 @@ class Paths:
         layer, i, j = g.place(self.weight)
         for walk in walks(g, layer):
             nodes, factors = _steps(g, self.weight, layer, i, (j, *walk))
-            yield Path(nodes, factors, math.prod(value for _, value in factors))
+            yield Path(nodes, factors, math.prod(value for _, value in factors) + 0.0)
 
     @cached_property
     def total(self) -> float:
