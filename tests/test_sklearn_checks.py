@@ -73,9 +73,7 @@ def test_importing_cbp_does_not_import_scikit_learn():
 
 def test_absence_of_scikit_learn_is_one_sentence():
     """It names the extra to install."""
-    code, printed = run(
-        "-c", "import sys; sys.modules['sklearn'] = None; import cbp.sklearn"
-    )
+    code, printed = run("-c", "import sys; sys.modules['sklearn'] = None; import cbp.sklearn")
     assert code == 1
     assert "ImportError: cbp.sklearn needs scikit-learn 1.6 or newer" in printed
     assert "pip install cbp[sklearn]" in printed and "direct cause" not in printed

@@ -10,12 +10,14 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Iterator
+from multiprocessing import current_process
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 import scipy.sparse
+from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -218,7 +220,9 @@ class Estimator(BaseEstimator):
         dtype = np.result_type(*coefs)
         return self._build(sizes, dtype, coefs, list(self.intercepts_))
 
-    def _build(self, sizes: list[int], dtype: Any, coefs: list[Any], intercepts: list[Any]) -> Network:
+    def _build(
+        self, sizes: list[int], dtype: Any, coefs: list[Any], intercepts: list[Any]
+    ) -> Network:
         """Make a network of these numbers; `coefs_` and `intercepts_` become views of it."""
         out = ACTIVATIONS.get(self.out_activation_, self.out_activation_)
         hidden = ACTIVATIONS.get(self.activation, self.activation)
@@ -254,7 +258,11 @@ class Estimator(BaseEstimator):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
         if not first:
             dtype = self._network().dtype
-        X = X.astype(dtype, copy=False) if scipy.sparse.issparse(X) else np.require(X, dtype, ("C", "A"))
+        X = (
+            X.astype(dtype, copy=False)
+            if scipy.sparse.issparse(X)
+            else np.require(X, dtype, ("C", "A"))
+        )
         target, labels = self._encode(y, incremental, dtype)
         if sample_weight is not None:
             sample_weight = _weights(sample_weight, X.shape[0])
@@ -305,7 +313,7 @@ class Estimator(BaseEstimator):
         factor = self._by_rows(net.dtype)["loss_factor"]
         total = float(rows.n) if rows.weight is None else float(rows.weight.sum())
         grad = parameter_like(net.n_parameters, net.dtype)
-        n_threads = self._threads(net, rows.n)
+        n_threads = self._threads(rows.n)
         told = 0.0
         pieces = None if rows.sparse else list(rows.pieces(None, 1))
 
@@ -492,9 +500,13 @@ class Estimator(BaseEstimator):
 
     # ---- prediction -----------------------------------------------------------------------------
 
-    def _threads(self, net: Network, n_rows: int) -> int:
-        """Return how many threads a step of that many rows is worth."""
-        return net._threads(None, 6e-6 * n_rows)
+    def _threads(self, n_rows: int, mflop_per_weight: float = 6e-6) -> int:
+        """Return how many threads so many rows are worth: one in a worker of joblib's, for the
+        others have the other cores, unless loky has shared them out already."""
+        worker = get_active_backend()[0].nesting_level > 0
+        if worker and not current_process().name.startswith("Loky"):
+            return 1
+        return self._network()._threads(None, mflop_per_weight * n_rows)
 
     def _compute(self, X: Any) -> NDArray[Any]:
         """Return the outputs for checked rows, dense or sparse."""
@@ -504,9 +516,9 @@ class Estimator(BaseEstimator):
             X, most = X.tocsr(), max(_CHUNK // X.shape[1], 1)
             for first in range(0, X.shape[0], most):
                 part = X[first : first + most].toarray().astype(net.dtype, copy=False)
-                net.predict(part, out[first : first + most])
+                net.predict(part, out[first : first + most], n_threads=self._threads(most, 2e-6))
         else:
-            out = net.predict(X)
+            out = net.predict(X, n_threads=self._threads(len(X), 2e-6) if len(X) > 100 else None)
         return np.exp(out, out=out) if self.out_activation_ == "exp" else out
 
     def _forward(self, X: Any) -> NDArray[Any]:
@@ -566,7 +578,7 @@ class _Run:
         self.n = rows.n if train is None else len(train)
         self.random_state = estimator._random_state if estimator.shuffle else None
         self.index = np.arange(self.n)
-        self.n_threads = estimator._threads(net, batch_size)
+        self.n_threads = estimator._threads(batch_size)
         self.error: KeyboardInterrupt | Diverged | None = None
         if not rows.sparse:
             self.loop.bind(rows.X, rows.target, rows.labels, rows.weight)

@@ -219,7 +219,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
         check_classification_targets(y)
         kind = type_of_target(y)
         if kind == "multiclass-multioutput":
-            raise ValueError("Multioutput target data is not supported: `y` must hold one label a row.")
+            raise ValueError(
+                "Multioutput target data is not supported: `y` must hold one label a row."
+            )
         if kind == "multilabel-indicator":
             self._kind = "multilabel"
             self._binarizer = LabelBinarizer().fit(y)
@@ -306,7 +308,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
             if getattr(self, "classes_", None) is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
         elif getattr(self, "classes_", None) is None or not hasattr(self, "_kind"):
-            self._learn_classes(classes, y if type_of_target(y).startswith("multilabel") else classes)
+            self._learn_classes(
+                classes, y if type_of_target(y).startswith("multilabel") else classes
+            )
         elif not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
