@@ -10,12 +10,13 @@ array([[1.]], dtype=float32)
 
 from ._load import show_config  # first: it loads the runtime
 from . import initializers, metrics, reference  # isort: skip
-from .exceptions import DivergenceError, FormatError
+from .exceptions import DivergenceError, FormatError, ScalingWarning
 from .history import History
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, one_hot
 from .network import Forward, Gradient, Network, load
 from .optimizers import SGD, Adam
+from .scaling import Scaling
 from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -32,6 +33,8 @@ __all__ = [
     "Gradient",
     "History",
     "Network",
+    "Scaling",
+    "ScalingWarning",
     "SquaredError",
     "Trainer",
     "initializers",

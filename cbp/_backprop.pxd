@@ -8,6 +8,8 @@ ctypedef struct Net:
     const cbp_kernels *kernel
     int n_layers
     Layer *layers
+    double *inputs             # terms of kernel.affine for the inputs, or NULL
+    double *outputs            # and for what predictions return
     void *functions            # a Python list with the user's activations, or NULL without any
 
 

@@ -281,6 +281,8 @@ cdef void sweep_gather(const Net *net, const Work *work, const Batch *batch, Py_
     else:
         x += row * n_in * item
     net.kernel.gather(work.a[0] + row * CBP_STRIP * item, work.stride, x, n_in, index, n, n_in)
+    if net.inputs != NULL:
+        net.kernel.affine(work.a[0] + row * CBP_STRIP * item, work.stride, net.inputs, n, n_in)
 
 
 cdef void sweep_head(const Net *net, const Work *work, const Batch *batch, Py_ssize_t row,
@@ -503,6 +505,8 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
     cdef int l, activation
     cdef bint softmax
     kernel.gather(work.a[0], work.stride, run.x + row * n_in * item, n_in, NULL, n, n_in)
+    if net.inputs != NULL:
+        kernel.affine(work.a[0], work.stride, net.inputs, n, n_in)
     for l in range(net.n_layers):
         n_out, activation = net.layers[l].n_out, net.layers[l].activation
         if work.pack == NULL:
@@ -525,6 +529,8 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
                     return
             if softmax:
                 kernel.activate(work.a[l + 1], work.stride, NULL, 0, NULL, n, n_out, activation)
+        if run.z == NULL and net.outputs != NULL and l == net.n_layers - 1:
+            kernel.affine(work.a[l + 1], work.stride, net.outputs, n, n_out)
         if run.z != NULL:
             kernel.scatter(run.z[l] + row * n_out * item, n_out, work.z[l], work.stride, n, n_out)
         if run.a[l] != NULL:
@@ -719,6 +725,7 @@ cdef class Core:
                     tile.layer, tile.strip, tile.first = l, strip, first
                     tile.columns = min(<Py_ssize_t>TILE_COLUMNS, layer.n_out - first)
                     tile += 1
+        self.net.inputs = self.net.outputs = NULL
         self.readers = self.writers = 0
         self.idle = []
         self.functions, self.net.functions = None, NULL
@@ -729,6 +736,8 @@ cdef class Core:
     def __dealloc__(self):
         free(self.net.layers)
         free(self.tiles)
+        free(self.net.inputs)
+        free(self.net.outputs)
 
     cdef int enter(self, bint writing) except -1:
         """Several may read at once, one may write alone; held while the GIL is released."""
@@ -749,6 +758,21 @@ cdef class Core:
             self.writers = 0
         else:
             self.readers -= 1
+
+    def scale(self, inputs, outputs):
+        """Sets what is done to inputs and to predictions: (x - before) * factor + after.
+
+        Each is a (3, columns) float64 array of these terms, or None for nothing."""
+        self.enter(True)
+        try:
+            free(self.net.inputs)
+            self.net.inputs = NULL
+            self.net.inputs = _padded(inputs, self.net.layers[0].n_in)
+            free(self.net.outputs)
+            self.net.outputs = NULL
+            self.net.outputs = _padded(outputs, self.net.layers[self.net.n_layers - 1].n_out)
+        finally:
+            self.leave(True)
 
     def begin_reading(self):
         """Keeps the parameters from being trained until `end_reading`; for copies of them."""
@@ -967,6 +991,23 @@ cdef class Core:
         return total, run.team
 
 
+cdef double *_padded(const double[:, :] terms, Py_ssize_t columns) except? NULL:
+    """A copy of before | factor | after with the columns kernel.affine wants, or NULL."""
+    cdef Py_ssize_t whole = strips(columns) * CBP_STRIP, k, c
+    cdef double *result
+    if terms is None:
+        return NULL
+    if terms.shape[0] != 3 or terms.shape[1] != columns:
+        raise ValueError(f"The terms must have shape (3, {columns}).")
+    result = <double *>calloc(3 * whole, sizeof(double))
+    if result == NULL:
+        raise MemoryError()
+    for k in range(3):
+        for c in range(whole):
+            result[k * whole + c] = terms[k, c] if c < columns else (k == 1)
+    return result
+
+
 cdef class Predictor:
     """Outputs of single rows, with as little around the arithmetic as there can be.
 
@@ -1043,10 +1084,16 @@ cdef class Predictor:
                 if fits:
                     kernel.gather(self.work.a[0], self.work.stride, source.buf, self.n_in, NULL, 1,
                                   self.n_in)
+                    if core.net.inputs != NULL:
+                        kernel.affine(self.work.a[0], self.work.stride, core.net.inputs, 1,
+                                      self.n_in)
                     for l in range(L):
                         dense_forward(kernel, &core.net.layers[l], self.work.a[l + 1], NULL,
                                       self.work.a[l], self.work.stride, 0, 1,
                                       core.net.layers[l].activation)
+                    if core.net.outputs != NULL:
+                        kernel.affine(self.work.a[L], self.work.stride, core.net.outputs, 1,
+                                      self.n_out)
                     kernel.scatter(target.buf, self.n_out, self.work.a[L], self.work.stride, 1,
                                    self.n_out)
                 cbp_fpenv_leave(before)

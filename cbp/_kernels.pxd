@@ -135,6 +135,10 @@ cdef extern from "cbp_kernels.h" nogil:
         void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                             const cbp_target *target, const void *scale,
                             Py_ssize_t n) noexcept nogil
+        void (*affine)(void *strips, Py_ssize_t stride, const double *terms, Py_ssize_t n,
+                       Py_ssize_t c) noexcept nogil
+        void (*moments)(double *sum, double *square, const void *rows, Py_ssize_t row_stride,
+                        const double *centre, Py_ssize_t n, Py_ssize_t c) noexcept nogil
     ctypedef struct cbp_isa:
         const char *name
         const cbp_kernels *f32

@@ -335,6 +335,21 @@ def all_finite(array):
     return finite
 
 
+def moments(const real[:, ::1] rows, const double[::1] centre, double[:, ::1] out):
+    """Writes the columns' sums of x - centre, and of its square, into out (2, columns); rows are
+    added in ascending order."""
+    cdef Py_ssize_t c = rows.shape[1]
+    cdef const cbp_kernels *kernel = kernels(sizeof(real))
+    cdef uint64_t before
+    if centre.shape[0] != c or out.shape[0] != 2 or out.shape[1] != c or c == 0:
+        raise ValueError("centre and out must have the columns of rows.")
+    if rows.shape[0]:
+        before = cbp_fpenv_enter()
+        with nogil:
+            kernel.moments(&out[0, 0], &out[1, 0], &rows[0, 0], c, &centre[0], rows.shape[0], c)
+        cbp_fpenv_leave(before)
+
+
 def square_sum(const real[::1] x):
     """Sum of squares of `x` in double, in the order of rule 8."""
     cdef uint64_t before = cbp_fpenv_enter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "FormatError"]
+__all__ = ["DivergenceError", "FormatError", "ScalingWarning"]
 
 
 class DivergenceError(ArithmeticError):
@@ -36,3 +36,7 @@ class FormatError(ValueError):
 
     Nothing has been made of it: a file is loaded whole or not at all.
     """
+
+
+class ScalingWarning(UserWarning):
+    """Inputs or targets are of a size that training is slow or hopeless for."""

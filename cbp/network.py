@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _runtime, initializers, losses, storage
+from . import _check, _runtime, initializers, losses, scaling, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
 from .layers import MOST_UNITS, Dense
+from .scaling import Scaling
 from .storage import MOST_LAYERS, Architecture
 
 __all__ = ["Forward", "Gradient", "Network", "Views", "load"]
@@ -139,6 +140,9 @@ class Network:
         "he_normal", "lecun_uniform", "lecun_normal", "uniform" (±0.05), "normal" (standard
         deviation 0.05), "zeros", or an object of `cbp.initializers`. "auto": he_normal for relu
         layers, glorot_uniform for the others.
+    standardize : bool
+        Whether the first `Trainer.fit` takes the means and standard deviations of its training
+        rows into the network (see `scaling`), so that inputs and targets may be of any size.
     dtype : {"float32", "float64"}
         Of parameters, results and arithmetic.
     seed : int, optional
@@ -160,6 +164,9 @@ class Network:
     n_parameters : int
     dtype : numpy.dtype
     seed : int
+    standardize : bool
+    scaling : Scaling or None
+        What is done to inputs and targets; may be set.
 
     Raises
     ------
@@ -209,11 +216,13 @@ class Network:
         *,
         bias: bool = True,
         init: str | initializers.Normal | initializers.Uniform = "auto",
+        standardize: bool = False,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
         n_inputs, layers = _layers(sizes, activation, output_activation, bias, init)
         self._build(n_inputs, layers, _check.float_type(dtype), _check.seed(seed))
+        self._standardize = _check.flag(standardize, "standardize")
         for index, layer in enumerate(layers):
             assert layer.init is not None and layer.activation is not None
             W = self.weights[index]
@@ -232,6 +241,8 @@ class Network:
         self, n_inputs: int, layers: tuple[Dense, ...], dtype: np.dtype[Any], seed: int
     ) -> None:
         """Allocate the parameters, all zero, and make the core that works on them."""
+        self._standardize = False
+        self._scaling: Scaling | None = None
         self._n_inputs = n_inputs
         self._layers = layers
         self._dtype = dtype
@@ -292,6 +303,31 @@ class Network:
         """What the initial weights were drawn from."""
         return self._seed
 
+    @property
+    def standardize(self) -> bool:
+        """Whether the first fit sets `scaling`."""
+        return self._standardize
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """How inputs and targets are standardised; None: not at all (yet).
+
+        With one, ``forward(X).a[0]`` is (X - input_shift) / input_scale and `predict` returns
+        ``a[-1] * output_scale + output_shift``; losses, deltas and gradients belong to targets
+        (Y - output_shift) / output_scale, and X and Y are given as ever, in their own units.
+        Setting it leaves the parameters alone. RuntimeError while the network is in use.
+        """
+        return self._scaling
+
+    @scaling.setter
+    def scaling(self, value: Scaling | None) -> None:
+        if value is None:
+            self._core.scale(None, None)
+        else:
+            value = scaling.checked(value, self._n_inputs, self._layers[-1].n_outputs)
+            self._core.scale(scaling.input_terms(value), scaling.output_terms(value))
+        self._scaling = value
+
     def __repr__(self) -> str:
         return (
             f"Network({list(self.sizes)}, activations={list(self.activations)}, "
@@ -339,6 +375,7 @@ class Network:
         twin = Network.__new__(type(self))
         twin._build(self._n_inputs, self._layers, self._dtype, self._seed)
         self._read_into(twin._theta)
+        twin._standardize, twin.scaling = self._standardize, self._scaling
         return twin
 
     def _read_into(self, theta: NDArray[Any]) -> NDArray[Any]:
@@ -362,11 +399,14 @@ class Network:
             "layers": self._layers,
             "dtype": self._dtype.name,
             "seed": self._seed,
+            "standardize": self._standardize,
+            "scaling": self._scaling,
             "parameters": self._read_into(np.empty_like(self._theta)),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._build(state["n_inputs"], state["layers"], np.dtype(state["dtype"]), state["seed"])
+        self._standardize, self.scaling = state["standardize"], state["scaling"]
         self._theta[...] = state["parameters"]
 
     # ---- files --------------------------------------------------------------------------------
@@ -404,7 +444,12 @@ class Network:
         weights, biases = _split(theta, self.sizes, self._layers)
         arrays = {f"layers.{index}.weight": W for index, W in enumerate(weights)}
         arrays |= {f"layers.{index}.bias": b for index, b in enumerate(biases) if b is not None}
-        return Architecture(self._n_inputs, self._layers, self._dtype, self._seed), arrays
+        if self._scaling is not None:
+            arrays |= {f"scaling.{name}": a for name, a in self._scaling._asdict().items()}
+        return Architecture(
+            self._n_inputs, self._layers, self._dtype, self._seed, self._standardize,
+            self._scaling is not None,
+        ), arrays  # fmt: skip
 
     # ---- forward ------------------------------------------------------------------------------
 
@@ -505,7 +550,8 @@ class Network:
         Returns
         -------
         Forward
-            Fresh arrays; ``a[0]`` is a copy of X, ``a[-1]`` is bit-equal to `predict`.
+            Fresh arrays; ``a[0]`` is a copy of X, ``a[-1]`` is bit-equal to `predict`; both in
+            standardised units where the network has a `scaling`.
 
         Raises
         ------
@@ -522,6 +568,9 @@ class Network:
         X = np.array(_check.rows(X, self._n_inputs, self._dtype, one_row=True))
         z, a = self._like_outputs(len(X)), self._like_outputs(len(X))
         self._core.forward(X, z, a, self._threads(n_threads, 2e-6 * len(X)))
+        if self._scaling is not None:
+            shift, scale = self._scaling.input_shift, self._scaling.input_scale
+            X = scaling.standardised(X, shift, scale, self._dtype)
         return Forward(z, [X, *a])
 
     # ---- backward -----------------------------------------------------------------------------
@@ -635,7 +684,7 @@ class Network:
         loss = losses.checked(loss, self.activations[-1])
         l2 = _check.number(l2, "l2", least=0.0)
         X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, least=1)
-        values, labels = loss.targets(Y, len(X), self._layers[-1].n_outputs, self._dtype)
+        values, labels = self._targets(loss, Y, len(X))
         weight = None if sample_weight is None else _check.row_weights(sample_weight, len(X))
         deltas = self._like_outputs(len(X)) if wants_deltas else []
         value, _ = self._core.gradient(
@@ -651,6 +700,44 @@ class Network:
             self._threads(n_threads, 6e-6 * len(X)),
         )
         return value, deltas
+
+    def _targets(self, loss: losses.Loss, Y: ArrayLike, n_rows: int) -> losses.Targets:
+        """Return checked targets as the core takes them: standardised where the outputs are."""
+        n_outputs = self._layers[-1].n_outputs
+        if self._scaling is None or not self._scaling.moves_outputs:
+            return loss.targets(Y, n_rows, n_outputs, self._dtype)
+        if not scaling.moves_targets(loss.name, self.activations[-1]):
+            raise ValueError(
+                f"`loss` {loss.name} does not go with a network whose targets are standardised: "
+                "set `net.scaling` to one with `output_shift` 0 and `output_scale` 1."
+            )
+        values = loss.targets(Y, n_rows, n_outputs, np.dtype(np.float64)).values
+        assert values is not None
+        each = n_outputs // values.shape[1]
+        shift, scale = self._scaling.output_shift[::each], self._scaling.output_scale[::each]
+        values = scaling.standardised(values, shift, scale, self._dtype)
+        return losses.Targets(values, None)
+
+    def _in_own_units(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return targets that `_targets` gave in the units they came in."""
+        if self._scaling is None or not self._scaling.moves_outputs:
+            return values
+        each = self._layers[-1].n_outputs // values.shape[1]
+        shift, scale = self._scaling.output_shift[::each], self._scaling.output_scale[::each]
+        return scaling.restored(values, shift, scale)
+
+    def _prepare(
+        self, loss: losses.Loss, X: ArrayLike, Y: ArrayLike, which: NDArray[np.intp] | None = None
+    ) -> None:
+        """Set the scaling from training rows, or warn where there should be one."""
+        rows, n_outputs = _check.numeric(X, "X"), self._layers[-1].n_outputs
+        targets = None
+        if scaling.moves_targets(loss.name, self.activations[-1]):
+            targets = loss.targets(Y, len(rows), n_outputs, np.dtype(np.float64)).values
+        if self._standardize:
+            self.scaling = scaling.fitted(rows, targets, n_outputs, which)
+        else:
+            scaling.warn(rows, targets)
 
     # ---- small helpers ------------------------------------------------------------------------
 
@@ -710,7 +797,7 @@ def from_parts(
     """Return the network of a file; ValueError where its layers do not go together."""
     if not allow_nonfinite:
         storage.check_finite(arrays)
-    n_inputs, layers, dtype, seed = architecture
+    n_inputs, layers, dtype, seed, standardize, scaled = architecture
     _layers([n_inputs, *layers], "identity", "identity", True, "auto")
     net = Network.__new__(Network)
     net._build(n_inputs, layers, dtype, seed)
@@ -718,6 +805,9 @@ def from_parts(
         net.weights[index][...] = arrays[f"layers.{index}.weight"]
         if layers[index].bias:
             net.biases[index][...] = arrays[f"layers.{index}.bias"]
+    net._standardize = standardize
+    if scaled:
+        net.scaling = Scaling(*(arrays[f"scaling.{name}"] for name in Scaling._fields))
     return net
 
 

@@ -92,6 +92,8 @@ class Architecture(NamedTuple):
     layers: tuple[Dense, ...]
     dtype: np.dtype[Any]
     seed: int
+    standardize: bool
+    scaled: bool
 
     def said(self) -> dict[str, Any]:
         """Return the architecture as JSON can say it."""
@@ -109,6 +111,8 @@ class Architecture(NamedTuple):
             "layers": layers,
             "dtype": self.dtype.name,
             "seed": plain(self.seed),
+            "standardize": self.standardize,
+            "scaled": self.scaled,
         }
 
     @classmethod
@@ -135,6 +139,8 @@ class Architecture(NamedTuple):
             tuple(layers),
             np.dtype(said["dtype"]),
             _check.seed(_check.integer(value(said["seed"], {}), "seed", 0)),
+            _check.flag(said["standardize"], "standardize"),
+            _check.flag(said["scaled"], "scaled"),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -145,6 +151,11 @@ class Architecture(NamedTuple):
             if layer.bias:
                 result[f"layers.{index}.bias"] = Tensor(code, (layer.n_outputs,))
             i = layer.n_outputs
+        if self.scaled:
+            for name in ("input_shift", "input_scale"):
+                result[f"scaling.{name}"] = Tensor("F64", (self.n_inputs,))
+            for name in ("output_shift", "output_scale"):
+                result[f"scaling.{name}"] = Tensor("F64", (i,))
         return result
 
 

@@ -270,6 +270,8 @@ class Trainer:
         streams continue, and an interrupted epoch is finished first. With other data or another
         order that epoch begins anew; of arrays beyond 8 MiB, evenly spaced rows are compared.
         """
+        if not self.history.epochs and self.net.scaling is None:
+            self.net._prepare(self.loss, X, Y)
         data = self._data(X, Y, sample_weight)
         epochs = _check.integer(epochs, "epochs", 1, 2**31)
         validation = self._validation(validation_data)
@@ -393,7 +395,7 @@ class Trainer:
         """Return checked arrays."""
         net = self.net
         rows = _check.rows(X, net.sizes[0], net.dtype, least=1)
-        targets = self.loss.targets(Y, len(rows), net.sizes[-1], net.dtype)
+        targets = net._targets(self.loss, Y, len(rows))
         weight = None if sample_weight is None else _check.row_weights(sample_weight, len(rows))
         return _Data(rows, targets, weight)
 
@@ -475,8 +477,10 @@ class Trainer:
         if names:
             y = np.empty((len(data.X), self.net.sizes[-1]), self.net.dtype)
             self.net._core.predict(data.X, y, n_threads)
-            t = data.targets.values if data.targets.labels is None else data.targets.labels
-            assert t is not None
+            t: NDArray[Any] | None = data.targets.labels
+            if t is None:
+                assert data.targets.values is not None
+                t = self.net._in_own_units(data.targets.values)
             for name in names:
                 result[name] = _metrics.METRICS[name](t, y, sample_weight=data.weight)
         return result

@@ -205,6 +205,14 @@ typedef struct cbp_kernels {
      * saying which: row_loss and the room's g, with the same bits. */
     void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                         const cbp_target *target, const void *scale, ptrdiff_t n);
+    /* X = (X - before) factor + after in strips, in place: in double, each of the three operations
+     * rounded, then rounded to T.  terms: before | factor | after, c doubles each, padded to a
+     * multiple of 16 with 0 | 1 | 0. */
+    void (*affine)(void *strips, ptrdiff_t stride, const double *terms, ptrdiff_t n, ptrdiff_t c);
+    /* sum[c] = sum over rows of (X[r][c] - centre[c]), square[c] = of its square, in double, row
+     * by row.  Callers cut rows into chunks of 4,096. */
+    void (*moments)(double *sum, double *square, const void *rows, ptrdiff_t row_stride,
+                    const double *centre, ptrdiff_t n, ptrdiff_t c);
 } cbp_kernels;
 
 /* The tables that run here, best first, float and double; chosen by the CPU alone. */

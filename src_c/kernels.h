@@ -15,6 +15,7 @@
 #include "update_body.h"
 #include "regularise_body.h"
 #include "small_body.h"
+#include "scaling_body.h"
 #include "table_body.h"
 #undef CBP_TYPE
 
@@ -27,5 +28,6 @@
 #include "update_body.h"
 #include "regularise_body.h"
 #include "small_body.h"
+#include "scaling_body.h"
 #include "table_body.h"
 #undef CBP_TYPE

@@ -27,5 +27,7 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .small_load = FN(small_load),
     .small_store = FN(small_store),
     .small_sweep = FN(small_sweep),
+    .affine = FN(affine),
+    .moments = FN(moments),
 };
 #undef CBP_TABLE_
