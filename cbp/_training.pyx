@@ -653,7 +653,7 @@ cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
     if min(steps, t.n_rates if t.rates != NULL else steps) < ROOM_STEPS:
         return False
     if (t.mask != NULL or t.average != NULL or t.dropout != NULL or t.by_rows
-            or t.clip_norm != 0.0 or t.batch.function != NULL):
+            or t.clip_norm != 0.0 or t.batch.function != NULL or t.net.inputs != NULL):
         return False
     if (objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or objective.mask_nan
             or objective.parameter != 0.0):

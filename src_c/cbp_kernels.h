@@ -205,6 +205,7 @@ typedef struct cbp_kernels {
      * saying which: row_loss and the room's g, with the same bits. */
     void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                         const cbp_target *target, const void *scale, ptrdiff_t n);
+
     /* X = (X - before) factor + after in strips, in place: in double, each of the three operations
      * rounded, then rounded to T.  terms: before | factor | after, c doubles each, padded to a
      * multiple of 16 with 0 | 1 | 0. */
