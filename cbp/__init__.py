@@ -15,7 +15,7 @@ from .history import History
 from .layers import Dense
 from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, one_hot
 from .network import Forward, Gradient, Network, load
-from .optimizers import SGD, Adam
+from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
 from .scaling import Scaling
 from .trainer import Trainer
 
@@ -23,7 +23,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
     "Dense",
@@ -32,7 +34,11 @@ __all__ = [
     "Forward",
     "Gradient",
     "History",
+    "Lion",
+    "Nadam",
     "Network",
+    "RMSprop",
+    "Rprop",
     "Scaling",
     "ScalingWarning",
     "SquaredError",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _runtime, initializers, losses, scaling, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
-from .layers import MOST_UNITS, Dense
+from .layers import MOST_UNITS, Dense, checked_dropout
 from .scaling import Scaling
 from .storage import MOST_LAYERS, Architecture
 
@@ -140,6 +141,9 @@ class Network:
         "he_normal", "lecun_uniform", "lecun_normal", "uniform" (±0.05), "normal" (standard
         deviation 0.05), "zeros", or an object of `cbp.initializers`. "auto": he_normal for relu
         layers, glorot_uniform for the others.
+    dropout : float
+        Probability that training drops an output of a hidden layer, at least 0 and below 1; see
+        `cbp.Dense`.
     standardize : bool
         Whether the first `Trainer.fit` takes the means and standard deviations of its training
         rows into the network (see `scaling`), so that inputs and targets may be of any size.
@@ -152,6 +156,8 @@ class Network:
     Attributes
     ----------
     sizes : tuple of int
+    layers : tuple of Dense
+        One for each layer, with nothing left open.
     activations : tuple of str
         One for each layer.
     weights : Views
@@ -216,11 +222,12 @@ class Network:
         *,
         bias: bool = True,
         init: str | initializers.Normal | initializers.Uniform = "auto",
+        dropout: float = 0.0,
         standardize: bool = False,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
-        n_inputs, layers = _layers(sizes, activation, output_activation, bias, init)
+        n_inputs, layers = _layers(sizes, activation, output_activation, bias, init, dropout)
         self._build(n_inputs, layers, _check.float_type(dtype), _check.seed(seed))
         self._standardize = _check.flag(standardize, "standardize")
         for index, layer in enumerate(layers):
@@ -231,6 +238,10 @@ class Network:
                 W[...] = initializers.initial_weights(
                     layer.init, layer.activation, n_in, n_out, self.seed, index
                 )
+            if layer.mask is not None:
+                W[np.logical_not(layer.mask)] = 0.0
+            if layer.nonnegative:
+                np.abs(W, out=W)
             if not _check.is_finite(W):
                 raise ValueError(
                     f"`init` of layer {index + 1} must give weights that are finite in "
@@ -267,6 +278,11 @@ class Network:
     def sizes(self) -> tuple[int, ...]:
         """Inputs, then units of every layer."""
         return (self._n_inputs, *(layer.n_outputs for layer in self._layers))
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """What every layer was asked to be, with nothing left open."""
+        return self._layers
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -359,6 +375,23 @@ class Network:
             f"{self.n_parameters:,} parameters, {self._dtype.name}, {self._theta.nbytes:,} bytes"
         )
         return "\n".join(lines)
+
+    def _views_of(
+        self, flat: NDArray[Any]
+    ) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None]]:
+        """Return the weights and biases in a vector like the parameters."""
+        return _split(flat, self.sizes, self._layers)
+
+    def _mask(self) -> NDArray[Any] | None:
+        """Return 1 for every parameter and 0 where a mask is, like the parameters; None without."""
+        if all(layer.mask is None for layer in self._layers):
+            return None
+        flat = parameter_like(self.n_parameters, self._dtype)
+        flat.fill(1.0)
+        for W, layer in zip(self._views_of(flat)[0], self._layers):
+            if layer.mask is not None:
+                W[...] = layer.mask
+        return flat
 
     # ---- copies -------------------------------------------------------------------------------
 
@@ -798,7 +831,7 @@ def from_parts(
     if not allow_nonfinite:
         storage.check_finite(arrays)
     n_inputs, layers, dtype, seed, standardize, scaled = architecture
-    _layers([n_inputs, *layers], "identity", "identity", True, "auto")
+    _layers([n_inputs, *layers], "identity", "identity", True, "auto", 0.0)
     net = Network.__new__(Network)
     net._build(n_inputs, layers, dtype, seed)
     for index in range(len(layers)):
@@ -849,7 +882,7 @@ def _check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any], X: NDArra
 
 
 def _layers(
-    sizes: Any, activation: Any, output_activation: Any, bias: Any, init: Any
+    sizes: Any, activation: Any, output_activation: Any, bias: Any, init: Any, dropout: Any
 ) -> tuple[int, tuple[Dense, ...]]:
     """Return the number of inputs, and the layers with nothing left open."""
     if not isinstance(sizes, (list, tuple, np.ndarray)):
@@ -866,18 +899,30 @@ def _layers(
         raise TypeError("`sizes[0]` must be an integer, the number of inputs, got a Dense.")
     n_inputs = _check.integer(sizes[0], "sizes[0]", 1, MOST_UNITS)
     bias, init = _check.flag(bias, "bias"), initializers.checked(init)
+    dropout = checked_dropout(dropout)
     names = _activation_names(activation, output_activation, n_layers)
     layers: list[Dense] = []
     for index, (entry, name) in enumerate(zip(sizes[1:], names)):
         if not isinstance(entry, Dense):
             entry = Dense(_check.integer(entry, f"sizes[{index + 1}]", 1, MOST_UNITS))
-        layer = Dense(
-            int(entry.n_outputs),
-            entry.activation or name,
+        is_output = index == n_layers - 1
+        if is_output and entry.dropout:
+            raise ValueError("`dropout` must not be set for the output layer: give it to others.")
+        default = 0.0 if is_output else dropout
+        layer = replace(
+            entry,
+            n_outputs=int(entry.n_outputs),
+            activation=entry.activation or name,
             bias=bias if entry.bias is None else bool(entry.bias),
             init=init if entry.init is None else entry.init,
-            trainable=entry.trainable,
+            dropout=default if entry.dropout is None else float(entry.dropout),
         )
+        n_in = n_inputs if index == 0 else layers[-1].n_outputs
+        if layer.mask is not None and len(np.asarray(layer.mask)) != n_in:
+            raise ValueError(
+                f"`mask` of layer {index + 1} must have {n_in} rows (the layer's inputs), "
+                f"got {len(np.asarray(layer.mask))}."
+            )
         if layer.activation == "softmax" and index < n_layers - 1:
             raise ValueError(
                 f"`activation` of layer {index + 1} must not be softmax, which is for the "

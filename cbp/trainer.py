@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _check, _runtime, losses, optimizers
 from . import metrics as _metrics
 from ._progress import Progress
-from ._training import N_STATES, OPTIMIZERS, STEP_STATE, Diverged, Loop
+from ._training import OPTIMIZERS, STEP_STATE, Diverged, Loop
 from .exceptions import DivergenceError
 from .history import History
 from .network import REDUCTIONS, Network, parameter_like
@@ -56,7 +56,8 @@ class Trainer:
         ``cbp.SquaredError(reduction="sum")``. "auto": the cross-entropy of a softmax or sigmoid
         output, else squared error.
     optimizer : str or optimizer object
-        "sgd", "momentum" (0.9), "nesterov" (0.9), "adam", or an object such as
+        "sgd", "momentum" (0.9), "nesterov" (0.9), "rmsprop", "adagrad", "adam", "adamw", "nadam",
+        "lion", "rprop" (all rows: `batch_size` None), or an object such as
         ``cbp.SGD(0.1, momentum=0.9)``.
     batch_size : int or None
         Rows of a minibatch; the last one of an epoch may be shorter. None: all rows.
@@ -64,6 +65,17 @@ class Trainer:
         Whether every epoch takes the rows in a new random order.
     l2 : float
         Adds ½ l2 Σ W² to what is minimised (weights, not biases), whatever the batch size.
+    l1 : float
+        Adds l1 Σ |W| likewise.
+    clip_value : float, optional
+        Every element of the gradient, penalties included, is cut to -clip_value ... clip_value.
+    clip_norm : float, optional
+        Where the Euclidean norm of the gradient of all trained parameters, penalties included,
+        exceeds this, the gradient is scaled down to it. After `clip_value`.
+    average : float, optional
+        d, at least 0 and below 1: keeps Σ d^(t-i) θᵢ / Σ d^(t-i) of the parameters behind updates
+        i = 1 ... t, for `averaged_network`. The network that is trained, and everything measured
+        in `fit`, has its own parameters.
     metrics : str or list of str
         "accuracy" (sigmoid or softmax output; one class a row), "r2": taken at the end of every
         epoch, of the validation data if there are any, else of the training data.
@@ -103,11 +115,15 @@ class Trainer:
         self,
         net: Network,
         loss: str | losses.Loss = "auto",
-        optimizer: str | optimizers.SGD | optimizers.Adam = "adam",
+        optimizer: str | optimizers.Optimizer = "adam",
         *,
         batch_size: int | None = 32,
         shuffle: bool = True,
         l2: float = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        average: float | None = None,
         metrics: str | Sequence[str] = (),
         n_threads: int | str = "auto",
         seed: int | None = None,
@@ -121,7 +137,19 @@ class Trainer:
         self._batch_size = None if batch_size is None else _check.integer(
             batch_size, "batch_size", 1, 2**62)  # fmt: skip
         self._shuffle = _check.flag(shuffle, "shuffle")
+        if self._optimizer.rule == "rprop" and self._batch_size is not None:
+            raise ValueError(
+                f"`batch_size` must be None with Rprop, which compares the gradients of all rows, "
+                f"got {self._batch_size}."
+            )
         self._l2 = _check.number(l2, "l2", least=0.0)
+        self._l1 = _check.number(l1, "l1", least=0.0)
+        self._clip_norm = None if clip_norm is None else _check.number(
+            clip_norm, "clip_norm", above=0.0)  # fmt: skip
+        self._clip_value = None if clip_value is None else _check.number(
+            clip_value, "clip_value", above=0.0)  # fmt: skip
+        self._average = None if average is None else _check.number(
+            average, "average", least=0.0, below=1.0)  # fmt: skip
         self._metrics = _metrics.checked(metrics)
         if "r2" in self.metrics and self.loss.name == "categorical_cross_entropy":
             raise ValueError("`metrics` r2 does not go with a softmax output: use 'accuracy'.")
@@ -135,8 +163,11 @@ class Trainer:
         self.history = History()
         self.threads_used = 1
         self.learning_rate = self.optimizer.learning_rate
-        code = OPTIMIZERS[self.optimizer.rule]
-        self._states = [parameter_like(net.n_parameters, net.dtype) for _ in range(N_STATES[code])]
+        self._states = [parameter_like(net.n_parameters, net.dtype) for _ in self.optimizer.starts]
+        for state, start in zip(self._states, self.optimizer.starts):
+            state.fill(start)
+        self._mean = None if average is None else parameter_like(net.n_parameters, net.dtype)
+        self._mask = net._mask()
         self._place: dict[str, Any] = {}  # where the run stands, as the last loop told it
         self._interrupted = b""  # what the epoch that it stands in was of: see _fingerprint
         self._diverged = False  # whether the last run did
@@ -152,7 +183,7 @@ class Trainer:
         return self._loss
 
     @property
-    def optimizer(self) -> optimizers.SGD | optimizers.Adam:
+    def optimizer(self) -> optimizers.Optimizer:
         """The update rule; the present step size is `learning_rate`."""
         return self._optimizer
 
@@ -170,6 +201,55 @@ class Trainer:
     def l2(self) -> float:
         """The factor of the penalty ½ Σ W²."""
         return self._l2
+
+    @property
+    def l1(self) -> float:
+        """The factor of the penalty Σ |W|."""
+        return self._l1
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest norm of the gradient."""
+        return self._clip_norm
+
+    @property
+    def clip_value(self) -> float | None:
+        """The largest element of the gradient."""
+        return self._clip_value
+
+    @property
+    def average(self) -> float | None:
+        """What the running mean of the parameters keeps at each update."""
+        return self._average
+
+    def averaged_network(self) -> Network:
+        """Return a network like the trained one, with the running mean of its parameters.
+
+        Returns
+        -------
+        Network
+            A new one. What is not trained, and everything before the first update, is as in the
+            trained network.
+
+        Raises
+        ------
+        ValueError
+            The trainer was made without `average`.
+        RuntimeError
+            The network is being trained by another thread.
+        """
+        if self._mean is None:
+            raise ValueError("`averaged_network` needs a trainer made with `average=0.999`, say.")
+        result = self.net.copy()
+        if self._place.get("step"):
+            weights, biases = self.net._views_of(self._mean)
+            for layer, dense in enumerate(self.net.layers):
+                trains_weights, trains_biases = dense.trains
+                if trains_weights:
+                    result.weights[layer][...] = weights[layer]
+                if trains_biases and dense.bias:
+                    result.biases[layer][...] = biases[layer]
+        return result
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -439,14 +519,15 @@ class Trainer:
             loss=self._objective,
             reduction=REDUCTIONS[self.loss.reduction],
             optimizer=OPTIMIZERS[self.optimizer.rule],
-            hyper=vars(self.optimizer),
+            hyper=self.optimizer.hyper,
             l2=self.l2,
             states=self._states,
             trainable=[layer.trains for layer in self.net._layers],
-            mask=None,
+            mask=self._mask,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
+            **self._regularisation(),
         )
         if self._place:
             loop.set_state(self._place)
@@ -458,6 +539,20 @@ class Trainer:
         if asked is None:
             asked = _runtime.threads_for(6e-6 * batch_size * self.net._n_weights)
         return loop, asked
+
+    def _regularisation(self) -> dict[str, Any]:
+        """Return what the loop is told of penalties, limits, dropout and the running mean."""
+        layers = self.net.layers
+        return {
+            "l1": self.l1,
+            "clip_value": self.clip_value or 0.0,
+            "clip_norm": self.clip_norm or 0.0,
+            "nonnegative": [layer.nonnegative for layer in layers],
+            "max_norm": [layer.max_norm or 0.0 for layer in layers],
+            "dropout": [layer.dropout or 0.0 for layer in layers],
+            "average": self._mean,
+            "average_decay": self.average or 0.0,
+        }
 
     def _usual_metrics(self) -> tuple[str, ...]:
         """Return what a classifier is judged by."""

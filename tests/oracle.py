@@ -12,6 +12,7 @@ src_c/elementary_body.h; they are part of the numerical format, so a change ther
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -582,6 +583,18 @@ def philox(counter, key):
         ]  # fmt: skip
         k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
     return c
+
+
+def dropout_factors(seed, step, layer, n, units, rate, dtype=np.float64):
+    """(n, units): 0 where a unit is dropped, T(1 / (1 - rate)) where it is kept (rule 14)."""
+    keep = int((1.0 - rate) * 2.0**32)
+    key = (seed & 0xFFFFFFFF, seed >> 32)
+    counters = itertools.product(range(n), range(-(-units // 4)))
+    words = [
+        philox((block, row, step & 0xFFFFFFFF, 3 + 256 * layer), key) for row, block in counters
+    ]
+    kept = np.array(words, dtype=np.uint64).reshape(n, -1)[:, :units] < keep
+    return np.where(kept, dtype(1.0 / (1.0 - rate)), dtype(0))
 
 
 def words(seed, purpose, stream):

@@ -301,10 +301,12 @@ ARGUMENTS = [
     (lambda: net().gradient(X, Y, l2=NAN), ValueError,
      "`l2` must be a finite number at least 0, got nan."),
     # optimizers
-    (lambda: trainer(optimizer="adamw"), ValueError,
-     "`optimizer` must be one of 'sgd', 'momentum', 'nesterov', 'adam', got 'adamw'."),
+    (lambda: trainer(optimizer="adadelta"), ValueError,
+     "`optimizer` must be one of 'sgd', 'momentum', 'nesterov', 'rmsprop', "
+     "'adagrad', 'adam', 'adamw', 'nadam', 'lion', 'rprop', got 'adadelta'."),
     (lambda: trainer(optimizer=0.1), TypeError,
-     "`optimizer` must be one of 'sgd', 'momentum', 'nesterov', 'adam', got 0.1."),
+     "`optimizer` must be one of 'sgd', 'momentum', 'nesterov', 'rmsprop', "
+     "'adagrad', 'adam', 'adamw', 'nadam', 'lion', 'rprop', got 0.1."),
     (lambda: cbp.SGD(NAN), ValueError,
      "`learning_rate` must be a finite number above 0, got nan."),
     (lambda: cbp.SGD(INF), ValueError, "`learning_rate` must be a finite number above 0, got inf."),

@@ -15,20 +15,29 @@ Examples
 from .activations import ACTIVATIONS
 from .core import Forward, Gradient, deltas, descend, forward, gradient
 from .losses import LOSSES
-from .optimizers import SGD, Adam
+from .optimizers import SGD, Adagrad, Adam, Lion, Nadam, RMSprop, Rprop
+from .regularisation import dropout_gradient, limited, penalised
 from .training import Training, train
 
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "SGD",
+    "Adagrad",
     "Adam",
     "Forward",
     "Gradient",
+    "Lion",
+    "Nadam",
+    "RMSprop",
+    "Rprop",
     "Training",
     "deltas",
     "descend",
+    "dropout_gradient",
     "forward",
     "gradient",
+    "limited",
+    "penalised",
     "train",
 ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .core import gradient
+from .regularisation import dropout_gradient, limited, penalised
 
 
 class Training(NamedTuple):
@@ -33,15 +34,22 @@ def train(
     trainable=None,
     sample_weight=None,
     l2=0.0,
+    l1=0.0,
+    clip_value=None,
+    clip_norm=None,
+    masks=None,
+    nonnegative=None,
+    max_norm=None,
+    factors=None,
     reduction="mean",
 ):
     """Return the losses and the parameters of a training run; the arguments stay as they are.
 
     Parameters
     ----------
-    X, Y, weights, biases, activations, loss, sample_weight, l2, reduction
+    X, Y, weights, biases, activations, loss, sample_weight, reduction
         As in `gradient`.
-    optimizer : SGD or Adam
+    optimizer : SGD, Adam, ...
         Its state goes on from where it stands.
     epochs : int
         Passes over the rows.
@@ -51,6 +59,13 @@ def train(
         The rows of every epoch, or of each one; 0 ... n_samples - 1 by default.
     trainable : list of (bool, bool), optional
         For each layer, whether its weights and its biases are updated; all are by default.
+    l2, l1, clip_value, clip_norm
+        As in `penalised`.
+    masks, nonnegative, max_norm : list, optional
+        For each layer what `limited` does to its weights after every update.
+    factors : callable, optional
+        From the number of the step, from 0, and the number of rows to the factors that
+        `dropout_gradient` takes.
 
     Returns
     -------
@@ -66,6 +81,10 @@ def train(
     rows = np.arange(len(X)) if order is None else np.asarray(order)
     rows = np.broadcast_to(rows, (epochs, rows.shape[-1]))
     batch_size = batch_size or rows.shape[1]
+    masks = masks or [None] * len(weights)
+    nonnegative = nonnegative or [False] * len(weights)
+    max_norm = max_norm or [None] * len(weights)
+    step = 0
 
     def updated(weights_like, biases_like):
         """Return the arrays that are there and trainable, in the order W1, b1, W2, b2, ..."""
@@ -81,19 +100,29 @@ def train(
             batch_weight = w[batch].sum()
             if batch_weight == 0:
                 continue
-            grad = gradient(
-                X[batch],
-                Y[batch],
-                weights,
-                biases,
-                activations,
-                loss,
-                sample_weight=w[batch],
-                l2=l2,
-                reduction=reduction,
-            )
-            optimizer.update(updated(weights, biases), updated(grad.weights, grad.biases))
-            losses[epoch] += batch_weight * grad.loss
+            options = {"sample_weight": w[batch], "reduction": reduction}
+            net = (weights, biases, activations, loss)
+            if factors is None:
+                batch_loss, _, dW, db = gradient(X[batch], Y[batch], *net, **options)
+            else:
+                own = factors(step, len(batch))
+                batch_loss, dW, db = dropout_gradient(X[batch], Y[batch], *net, own, **options)
+            trained = updated(weights, biases)
+            gradients = penalised(
+                updated(dW, db), trained, l2=l2, l1=l1, clip_value=clip_value, clip_norm=clip_norm,
+                masks=updated(
+                    [np.ones_like(W) if mask is None else mask for W, mask in zip(weights, masks)],
+                    [None if b is None else np.ones_like(b) for b in biases],
+                ),
+            )  # fmt: skip
+            optimizer.update(trained, gradients)
+            for W, mask, positive, limit, (w_on, _) in zip(
+                weights, masks, nonnegative, max_norm, trainable
+            ):
+                if w_on:
+                    W[...] = limited(W, mask=mask, nonnegative=positive, max_norm=limit)
+            step += 1
+            losses[epoch] += batch_weight * batch_loss
             weight += batch_weight
         losses[epoch] /= weight or 1.0
     return Training(losses, weights, biases)
