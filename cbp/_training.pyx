@@ -1064,6 +1064,9 @@ cdef class Loop:
             memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
             cbp_assemble(&t.crew, <cbp_share *>memory, threads)
             lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
+            if t.dropout != NULL:
+                lay_out_dropped(&core.net, &t.work, t.dropout, self.dropped.reserve(
+                    dropped_bytes(&core.net, &t.work, t.dropout)))
         # A step has about as many tasks as tiles; a look is worth about a millisecond of them.
         t.look_every = <Py_ssize_t>min(LOOK_MFLOP / (mflop + 0.01)
                                        * (1 if self.small else t.n_tiles), 100000.0) + 1
