@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._typeset import name_width, short
+from ._typeset import name_width, short, tally, width
+from .chains import coupled, n_paths
 
 if TYPE_CHECKING:
     from .nodes import Graph, Node
@@ -67,6 +68,8 @@ class Line(NamedTuple):
     ends: tuple[float, float, float, float]
     label: Box | None  # where its name stands, or its name and value; None: nowhere
     label_value: bool
+    visits: int  # how often the sum over all paths of all weights walks along it
+    tally: Box | None  # where that number stands, if there is no label
 
 
 class Gap(NamedTuple):
@@ -169,19 +172,25 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
     captions += place.caption(along, "loss", n_layers + 1, 1)
 
     boxes = {(c.node.kind, c.node.layer, c.node.index): c.box for c in cards}
+    taken = [card.box for card in cards] + [gap.box for gap in gaps]
     lines: list[Line] = []
+    arriving = 0  # paths that have reached one output of the layer before
     for layer in range(n_layers):
         kinds = ["x" if layer == 0 else "h", "z", "y" if layer == n_layers - 1 else "h"]
         group = []
+        behind = n_paths(graph, layer)  # paths from one z to L
         for i in shown[layer]:
             for j in shown[layer + 1]:
                 w, delta = float(graph.weights[layer][i, j]), float(graph.deltas[layer][j])
                 ends = place.ends(boxes[kinds[0], layer, i], boxes["z", layer + 1, j])
                 names = graph.names.output(layer, i), graph.names.z(layer, j)
                 weight = graph.names.weight(layer, i, j)
-                group.append(Line(*names, weight, w, w * delta, ends, None, False))
+                visits = (1 + arriving) * behind
+                group.append(Line(*names, weight, w, w * delta, ends, None, False, visits, None))
         lines += _labelled(group, place, weights)
+        arriving = graph.sizes[layer] * (1 + arriving) + (graph.biases[layer] is not None)
         slope, back = graph.slopes[layer], graph.output_gradients[layer + 1]
+        visits = arriving if slope.ndim == 2 else arriving * behind
         for j in shown[layer + 1]:
             for k in shown[layer + 1] if slope.ndim == 2 else [j]:
                 partial = float(slope[j, k] if slope.ndim == 2 else slope[j])
@@ -189,12 +198,19 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
                 ends = place.ends(boxes["z", layer + 1, j], box)
                 names = graph.names.z(layer, j), graph.names.a(layer, k)
                 share = partial * float(back[k])
-                lines.append(Line(*names, None, partial, share, ends, None, False))
+                where = None if slope.ndim == 2 else place.tally(ends, visits, taken)
+                line = Line(*names, None, partial, share, ends, None, False, visits, where)
+                lines.append(line)
+    if coupled(graph):
+        arriving *= graph.sizes[-1]
     for k in shown[n_layers]:
         ends = place.ends(boxes["y", n_layers, k], boxes["L", n_layers + 1, 0])
         partial = float(graph.loss_slope[k])
         name = graph.names.a(n_layers - 1, k)
-        lines.append(Line(name, "L", None, partial, partial, ends, None, False))
+        where = place.tally(ends, arriving, taken)
+        lines.append(
+            Line(name, "L", None, partial, partial, ends, None, False, arriving, where)
+        )
     return Scene(*place.size(), flow, place.font, cards, lines, gaps, captions)
 
 
@@ -228,8 +244,9 @@ class _Place:
         self.along = 0.0
 
     def card_height(self, kind: str) -> float:
-        """Three rows, and one more for a bias or a target."""
-        return 4.7 * self.font + 1.25 * self.font * (kind == "y" or (kind == "z" and self.has_bias))
+        """Two rows for x; else three, and one more for a bias or a target."""
+        extra = kind == "y" or (kind == "z" and self.has_bias)
+        return self.font * (3.4 if kind == "x" else 4.7 + 1.25 * extra)
 
     @property
     def unit_height(self) -> float:
@@ -237,36 +254,59 @@ class _Place:
         return self.card_height("y")
 
 
+    def tally(
+        self, ends: tuple[float, float, float, float], visits: int, taken: list[Box]
+    ) -> Box | None:
+        """Return the place of a line's number, beside its middle, if it is free; and take it."""
+        x, y = (ends[0] + ends[2]) / 2, (ends[1] + ends[3]) / 2
+        wide = width(tally(visits), self.font * 0.92)
+        box = self.beside(x, y, wide)
+        if any(box.overlaps(other) for other in taken):
+            return None
+        taken.append(box)
+        return box
+
+    def beside(self, x: float, y: float, wide: float) -> Box:
+        """Return a box beside a point of a line."""
+        raise NotImplementedError
+
+
 class _Right(_Place):
     """Columns from left to right; the units of a layer below each other."""
 
-    card_width = 80.0
-    head = 44.0
+    card_width = 76.0
+    head = 36.0
 
     def __init__(self, graph: Graph, rows: int) -> None:
         super().__init__(graph, rows)
-        self.pitch = self.unit_height + (52.0 if rows <= 3 else 30.0)
+        self.space = 52.0 if rows <= 3 else 30.0
+        self.pitch = self.unit_height + self.space
 
     def next_column(self, kind: str) -> float:
         """Return where the next column begins."""
-        gaps = {"x": 12.0, "z": 190.0 if self.is_dense else 170.0, "L": 64.0}
+        gaps = {"x": 12.0, "z": 168.0, "L": 60.0}
         gap = gaps.get(kind) or self.inner(kind == "y")
         self.along += gap + (self.card_width if kind != "x" else 0.0)
         return self.along
 
     def inner(self, is_output: bool) -> float:
         """Return the space between the z and the outputs of a layer."""
-        return 90.0 if self.mixes and is_output else 34.0
+        return 90.0 if self.mixes and is_output else 32.0
 
     def box(self, kind: str, along: float, slot: int, n_slots: int) -> Box:
         """Return the place of one card."""
         height = self.card_height(kind)
-        middle = self.head + self.pitch * (self.rows / 2 + slot - (n_slots - 1) / 2)
+        first = self.head + self.unit_height / 2 + self.pitch * (self.rows - n_slots) / 2
+        middle = first + self.pitch * slot
         return Box(along, middle - height / 2, self.card_width, height)
 
     def ends(self, source: Box, target: Box) -> tuple[float, float, float, float]:
         """Return the ends of a line between two cards."""
         return source.x + source.w, source.cy, target.x, target.cy
+
+    def beside(self, x: float, y: float, wide: float) -> Box:
+        """Return a box above a point of a line."""
+        return Box(x - wide / 2, y - 5.0 - self.font, wide, self.font)
 
     def is_between(self, box: Box, ends: tuple[float, float, float, float]) -> bool:
         """Return whether a box lies between the columns at the ends of a line."""
@@ -281,7 +321,7 @@ class _Right(_Place):
 
     def size(self) -> tuple[float, float]:
         """Return width and height of everything."""
-        return self.along + self.card_width + 12.0, self.head + self.pitch * self.rows
+        return self.along + self.card_width + 12.0, self.head + self.pitch * self.rows - self.space + 8.0
 
 
 class _Down(_Place):
@@ -314,6 +354,10 @@ class _Down(_Place):
     def ends(self, source: Box, target: Box) -> tuple[float, float, float, float]:
         """Return the ends of a line between two cards."""
         return source.cx, source.y + source.h, target.cx, target.y
+
+    def beside(self, x: float, y: float, wide: float) -> Box:
+        """Return a box to the right of a point of a line."""
+        return Box(x + 6.0, y - self.font / 2, wide, self.font)
 
     def is_between(self, box: Box, ends: tuple[float, float, float, float]) -> bool:
         """Return whether a box lies between the rows of cards at the ends of a line."""

@@ -37,8 +37,8 @@ def short(value: float) -> str:
     return _with_minus(text)
 
 
-def aligned(value: float) -> str:
-    """Return `value` with twelve decimals, for a column of numbers; very small ones in powers.
+def aligned(value: float, decimals: int = 12) -> str:
+    """Return `value` with so many decimals, for a column of numbers; very small ones in powers.
 
     Examples
     --------
@@ -47,9 +47,9 @@ def aligned(value: float) -> str:
     """
     if not math.isfinite(value):
         return _with_minus(str(value))
-    if value and not 1e-6 <= abs(value) < 1e6:
-        return scientific(value, 8)
-    return _with_minus(f"{value:.12f}")
+    if value and not 10 ** (-decimals // 2) <= abs(value) < 1e6:
+        return scientific(value, decimals - 4)
+    return _with_minus(f"{value:.{decimals}f}")
 
 
 def exact(value: float) -> str:
@@ -77,11 +77,28 @@ def integer(value: int) -> str:
     >>> integer(1412402000), integer(353175120000000000000)
     ('1,412,402,000', '3.53e20')
     """
-    if value < 10**15:
-        return f"{value:,}"
+    return f"{value:,}" if value < 10**15 else integer_in_powers(value, 2)
+
+
+def integer_in_powers(value: int, decimals: int) -> str:
+    """Return an integer of five digits or more, however large, as mantissa and power of ten."""
     digits = str(value)  # float(value) would overflow for very deep nets
-    mantissa = round(int(digits[:5]) / 1e4, 2)
-    return f"{mantissa:.2f}e{len(digits) - 1}" if mantissa < 10 else f"1.00e{len(digits)}"
+    mantissa = round(int(digits[:5]) / 1e4, decimals)
+    power = len(digits) - 1
+    if mantissa >= 10:
+        mantissa, power = 1.0, power + 1
+    return f"{mantissa:.{decimals}f}e{power}"
+
+
+def tally(count: int) -> str:
+    """Return how often a line is walked along, in few characters.
+
+    Examples
+    --------
+    >>> tally(12), tally(235500)
+    ('12×', '2.4e5×')
+    """
+    return f"{count}×" if count < 10**4 else f"{integer_in_powers(count, 1)}×"
 
 
 def split(name: str) -> tuple[str, str]:

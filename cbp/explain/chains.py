@@ -11,10 +11,12 @@ import itertools
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .names import latex
-from .nodes import Graph
+
+if TYPE_CHECKING:
+    from .nodes import Graph
 
 __all__ = ["Path", "Paths", "coupled", "n_paths", "paths", "shown", "walks"]
 
@@ -65,7 +67,7 @@ class Paths:
         return self.count
 
     def __iter__(self) -> Iterator[Path]:
-        return iter(self.paths)
+        return self._paths()
 
     def __getitem__(self, index: int) -> Path:
         return self.paths[index]

@@ -7,6 +7,7 @@ of `cbp.reference`, so that the two can be held against each other.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -243,6 +244,20 @@ class Graph:
         from . import picture
 
         return picture.draw(self, weight, color, **options)
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Write one self-contained web page: step through the sweeps, choose a weight, compare.
+
+        Parameters
+        ----------
+        path : str or path
+            The file to write. It asks the network for nothing and can be sent as it is.
+        **options
+            weight, learning_rate, title and language: see `cbp.explain.page.html`.
+        """
+        from . import page
+
+        page.write(self, path, **options)
 
     # ---- parameters -----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _scene
 from ._scene import Card, Line, Scene
-from ._typeset import SANS, exact, integer, name_width, short, svg_name, width
+from ._typeset import SANS, exact, integer, name_width, short, svg_name, tally, width
 
 if TYPE_CHECKING:
     from .nodes import Graph
@@ -171,14 +171,16 @@ def svg(
     lit, visited = on_paths(graph, scene, weight) if weight else (set(), set())
     title = "-".join(map(str, graph.sizes))
     most = {name: largest(scene.lines, name) for name in _COLOURS}
+    most["visits"] = math.log(max(line.visits for line in scene.lines) + 1)
     legend = [] if for_page else _legend(graph, scene, weight, color)
     high = scene.height + 22.0 * len(legend) + (10.0 if legend else 0.0)
     wide = max([scene.width, *(24.0 + _row_width(row) for row in legend)])
+    least = f"; --least: {0.72 * wide:.0f}px" if for_page else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="net {scene.flow}" '
         f'viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" height="{high:g}" '
         f'font-family="{SANS}" font-size="{scene.font:g}" text-anchor="middle" '
-        f'fill="{INK}" style="font-variant-numeric: tabular-nums" role="group" '
+        f'fill="{INK}" style="font-variant-numeric: tabular-nums{least}" role="group" '
         f'aria-label="{escape(title)}">'
     ]
     if not for_page:
@@ -188,6 +190,8 @@ def svg(
         is_lit = (line.source, line.target) in lit
         parts.append(_svg_line(line, is_lit, weight is not None, color, most, for_page))
     parts += [_svg_label(line, scene, weight, for_page) for line in scene.lines if line.label]
+    if for_page:
+        parts += [_svg_tally(line.tally, line, scene) for line in scene.lines if line.tally]
     for card in scene.cards:
         parts.append(_svg_card(card, scene.font, card.node.name in visited, weight))
     parts += [_svg_gap(gap, scene.font) for gap in scene.gaps]
@@ -217,6 +221,7 @@ def _svg_line(
             v = getattr(line, _FIELDS[name])
             signs.append(f"{name}-{'plus' if v > 0 else 'minus' if v < 0 else 'zero'}")
             data += f"--{name}:{strength(v, most[name]):.3f};"
+        data += f"--visits:{math.log(line.visits) / most['visits']:.3f};"
         parameter = f' data-parameter="{escape(line.parameter)}"' if line.parameter else ""
         data = (
             f' class="line {" ".join(signs)}" data-source="{escape(line.source)}" '
@@ -235,14 +240,22 @@ def _svg_label(line: Line, scene: Scene, weight: str | None, for_page: bool) -> 
     box, name = line.label, line.parameter
     style = f'fill="{RED}" font-weight="bold"' if name == weight else f'fill="{INK}"'
     text = svg_name(name, scene.font, short(line.value) if line.label_value else "")
-    button = ""
+    button = visits = ""
     if for_page:
         button = f' data-parameter="{escape(name)}" role="button" tabindex="0" aria-label="'
         button += f'{escape(name)} = {exact(line.value)}"'
+        visits = _svg_tally(box, line, scene)
     return (
         f'<g class="label"{button}><rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.w:.1f}" '
         f'height="{box.h:g}" rx="4" fill="{PAPER}"/><text x="{box.cx:.1f}" '
-        f'y="{box.cy + scene.font * 0.36:.1f}" {style}>{text}</text></g>'
+        f'y="{box.cy + scene.font * 0.36:.1f}" {style}>{text}</text>{visits}</g>'
+    )
+
+
+def _svg_tally(box: _scene.Box, line: Line, scene: Scene) -> str:
+    return (
+        f'<text class="visits" x="{box.cx:.1f}" y="{box.cy + scene.font * 0.34:.1f}" '
+        f'font-size="{scene.font * 0.92:g}">{tally(line.visits)}</text>'
     )
 
 
@@ -270,14 +283,16 @@ def _svg_card(card: Card, font: float, visited: bool, weight: str | None) -> str
         )
     y += font * 1.4
     rows.append(f'<text class="value" x="{box.cx:.1f}" y="{y:.1f}">{short(node.value)}</text>')
-    y += font * 1.3
-    rows.append(
-        f'<text class="gradient" x="{box.cx:.1f}" y="{y:.1f}" fill="{PLUM}">'
-        f"{short(node.gradient)}</text>"
-    )
+    title = f"{escape(node.name)} = {exact(node.value)}"
+    if node.kind != "x":
+        y += font * 1.3
+        rows.append(
+            f'<text class="gradient" x="{box.cx:.1f}" y="{y:.1f}" fill="{PLUM}">'
+            f"{short(node.gradient)}</text>"
+        )
+        title += f"\n∂L/∂{escape(node.name)} = {exact(node.gradient)}"
     return (
-        f'<g class="card {node.kind}" data-node="{escape(node.name)}"><title>{escape(node.name)} = '
-        f"{exact(node.value)}\n∂L/∂{escape(node.name)} = {exact(node.gradient)}</title>"
+        f'<g class="card {node.kind}" data-node="{escape(node.name)}"><title>{title}</title>'
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.w:.1f}" height="{box.h:.1f}" '
         f'rx="{font * 0.75:g}" fill="#ffffff" stroke="{stroke}" stroke-width="{wide}"/>'
         f"{''.join(rows)}</g>"
@@ -320,7 +335,7 @@ def _legend(
     graph: Graph, scene: Scene, weight: str | None, color: str
 ) -> list[list[tuple[str, str, str]]]:
     """Return rows of (kind, colour, text) below the drawing."""
-    first = [("text", INK, "value"), ("text", PLUM, "∂L/∂node, at z called δ")]
+    first = [("text", INK, "value"), ("text", PLUM, "∂L/∂node (at z: δ)")]
     if weight is None:
         what = "∂end/∂beginning" if color == "partial" else "∂end/∂beginning · ∂L/∂end"
         return [
@@ -407,7 +422,9 @@ def _figure(graph: Graph, scene: Scene, weight: str | None, color: str) -> Any:
                 facecolor="white", edgecolor=RED if node.name in visited else RULE, zorder=4,
             )
         )  # fmt: skip
-        rows = [(node.name, INK), (short(node.value), INK), (short(node.gradient), PLUM)]
+        rows = [(node.name, INK), (short(node.value), INK)]
+        if node.kind != "x":
+            rows.append((short(node.gradient), PLUM))
         if card.extra:
             rows.insert(1, (f"{card.extra[0]}  {short(card.extra[1])}", MUTED))
         for k, (text, colour) in enumerate(rows):
