@@ -10,6 +10,7 @@ array([[1.]], dtype=float32)
 
 from ._load import show_config  # first: it loads the runtime
 from . import initializers, metrics, reference  # isort: skip
+from .callbacks import Callback
 from .exceptions import DivergenceError, FormatError, ScalingWarning
 from .history import History
 from .layers import Dense
@@ -17,6 +18,15 @@ from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, o
 from .network import Forward, Gradient, Network, load
 from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
 from .scaling import Scaling
+from .schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    ReduceOnPlateau,
+    Step,
+)
 from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -27,21 +37,29 @@ __all__ = [
     "Adam",
     "AdamW",
     "BinaryCrossEntropy",
+    "Callback",
     "CategoricalCrossEntropy",
+    "Constant",
+    "Cosine",
     "Dense",
     "DivergenceError",
+    "Exponential",
     "FormatError",
     "Forward",
     "Gradient",
     "History",
+    "InverseScaling",
     "Lion",
     "Nadam",
     "Network",
+    "OneCycle",
     "RMSprop",
+    "ReduceOnPlateau",
     "Rprop",
     "Scaling",
     "ScalingWarning",
     "SquaredError",
+    "Step",
     "Trainer",
     "initializers",
     "load",

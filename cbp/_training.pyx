@@ -780,6 +780,8 @@ cdef class Loop:
         self.trainable = NULL
         self.limits = NULL
         self.dropout = NULL
+        # A memoryview that was never set is not None.
+        self.order = self.ascending = self.subset = self.one = None
 
     def __init__(self, Core core, *, Objective loss not None, int reduction, int optimizer, hyper,
                  double l2, states, trainable, mask, Py_ssize_t batch_size, bint shuffle,
@@ -985,6 +987,11 @@ cdef class Loop:
             raise ValueError("bind must come before run.")
         if losses.shape[0] == 0 or self.stopped or (rates is not None and len(rates) == 0):
             return 0
+        return self._go(losses, seconds, n_threads, order, rates, limit)
+
+    cdef int _go(self, double[::1] losses, double seconds, int n_threads, order, rates,
+                 double limit) except -1:
+        """`run` behind its checks."""
         self.core.enter(True)
         self.running = True
         try:
@@ -1104,7 +1111,7 @@ cdef class Loop:
         t.place.loss_sum = t.place.weight_sum = 0.0
         t.kept = NULL                # a minibatch is no epoch
         try:
-            self.run(self.one, 0.0, n_threads)
+            self._go(self.one, 0.0, n_threads, None, None, 0.0)
         finally:
             t.kept, self.n_rows, self.bound = kept, n_before, False
             t.place.epoch, t.place.batch, t.place.row = before.epoch, before.batch, before.row

@@ -17,6 +17,11 @@ class History(Mapping[str, list[float]]):
         Completed epochs; every list has that length.
     seconds : float
         Wall-clock time.
+    best_epoch : int or None
+        The epoch whose parameters the network holds, if the best ones were brought back; counted
+        as in ``trainer.history``.
+    ended : str
+        What ended the last run: "epochs", "patience", "max_seconds", "stop", or "error".
 
     Notes
     -----
@@ -29,6 +34,8 @@ class History(Mapping[str, list[float]]):
     def __init__(self) -> None:
         self.epochs = 0
         self.seconds = 0.0
+        self.best_epoch: int | None = None
+        self.ended = ""
         self._columns: dict[str, list[float]] = {"loss": []}
 
     def __getitem__(self, name: str) -> list[float]:
@@ -58,12 +65,19 @@ class History(Mapping[str, list[float]]):
                 self._columns[name] = [math.nan] * self.epochs
             self._columns[name][-1] = float(value)
 
-    def extend(self, other: History) -> None:
-        """Add the epochs and the time of another history."""
-        before = self.epochs
-        self.append_losses(other["loss"])
-        for name, column in other.items():
-            if name not in self._columns:
-                self._columns[name] = [math.nan] * self.epochs
-            self._columns[name][before:] = column
-        self.seconds += other.seconds
+    def last(self) -> dict[str, float]:
+        """Return the numbers that the last epoch has."""
+        if not self.epochs:
+            return {}
+        numbers = {name: column[-1] for name, column in self.items()}
+        return {name: number for name, number in numbers.items() if not math.isnan(number)}
+
+    def since(self, first: int) -> History:
+        """Return the history of the epochs from `first` on."""
+        result = History()
+        for name, column in self.items():
+            if name == "loss" or not all(map(math.isnan, column[first:])):
+                result._columns[name] = column[first:]
+        result.epochs = self.epochs - first
+        result.best_epoch, result.ended = self.best_epoch, self.ended
+        return result

@@ -2,45 +2,31 @@
 
 What lives here: which rows, how many epochs, what is told about them, and how a run ends. What
 must not: arithmetic on the parameters; the minibatch loop is compiled. Invariant: however a run
-ends, the network holds the last completed update, and the trainer can go on from there.
+ends, the trainer can go on from there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _runtime, losses, optimizers
+from . import _check, _feeding, _run, _runtime, losses, optimizers, schedules
+from . import callbacks as _callbacks
 from . import metrics as _metrics
-from ._progress import Progress
-from ._training import OPTIMIZERS, STEP_STATE, Diverged, Loop
+from ._feeding import CHUNK, Data
+from ._training import OPTIMIZERS, Diverged, Loop
 from .exceptions import DivergenceError
 from .history import History
 from .network import REDUCTIONS, Network, parameter_like
 
 __all__ = ["Trainer"]
 
-# Rows that are looked at together where nothing is learnt: bounds the memory of `evaluate`.
-_CHUNK = 8192
-# With a progress line and nothing else to do at epoch ends, how long the loop runs by itself.
-_PROGRESS_SECONDS = 0.2
-# Epochs that the loop runs at most in one piece: bounds the memory of their losses.
-_MOST_EPOCHS = 65_536
-# Bytes of an array that tell it from another one: keeps Ctrl-C quick where the data are large.
-_MOST_BYTES = 2**23
-
-
-class _Data(NamedTuple):
-    """Checked rows, targets and weights."""
-
-    X: NDArray[Any]
-    targets: losses.Targets
-    weight: NDArray[np.float64] | None
+_MOST_ROWS = 2**62
 
 
 class Trainer:
@@ -59,8 +45,9 @@ class Trainer:
         "sgd", "momentum" (0.9), "nesterov" (0.9), "rmsprop", "adagrad", "adam", "adamw", "nadam",
         "lion", "rprop" (all rows: `batch_size` None), or an object such as
         ``cbp.SGD(0.1, momentum=0.9)``.
-    batch_size : int or None
-        Rows of a minibatch; the last one of an epoch may be shorter. None: all rows.
+    batch_size : int, None or "auto"
+        Rows of a minibatch; the last one of an epoch may be shorter. None: all rows. "auto": the
+        largest power of two, from 16 to 256, that gives at least 100 minibatches an epoch.
     shuffle : bool
         Whether every epoch takes the rows in a new random order.
     l2 : float
@@ -76,6 +63,10 @@ class Trainer:
         d, at least 0 and below 1: keeps Σ d^(t-i) θᵢ / Σ d^(t-i) of the parameters behind updates
         i = 1 ... t, for `averaged_network`. The network that is trained, and everything measured
         in `fit`, has its own parameters.
+    schedule : schedule object or function, optional
+        How the learning rate changes: a `cbp.Constant`, `Step`, `Exponential`, `Cosine`,
+        `OneCycle`, `InverseScaling` or `ReduceOnPlateau`, which scale `learning_rate`; or a
+        function of the number of updates made so far that returns the rate itself.
     metrics : str or list of str
         "accuracy" (sigmoid or softmax output; one class a row), "r2": taken at the end of every
         epoch, of the validation data if there are any, else of the training data.
@@ -87,10 +78,11 @@ class Trainer:
 
     Attributes
     ----------
-    net, loss, optimizer, batch_size, shuffle, l2, metrics, n_threads, seed
+    net, loss, optimizer, batch_size, shuffle, l2, schedule, metrics, n_threads, seed
         As given, with names and "auto" resolved. Read-only, but for `n_threads`.
     learning_rate : float
-        May be set between calls.
+        The optimizer's at first; what the schedule scales. May be set between calls and by
+        callbacks.
     history : History
         Of all calls of `fit`.
     threads_used : int
@@ -117,13 +109,17 @@ class Trainer:
         loss: str | losses.Loss = "auto",
         optimizer: str | optimizers.Optimizer = "adam",
         *,
-        batch_size: int | None = 32,
+        batch_size: int | str | None = 32,
         shuffle: bool = True,
         l2: float = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         average: float | None = None,
+        schedule: schedules.Schedule
+        | schedules.ReduceOnPlateau
+        | Callable[[int], float]
+        | None = None,
         metrics: str | Sequence[str] = (),
         n_threads: int | str = "auto",
         seed: int | None = None,
@@ -134,8 +130,11 @@ class Trainer:
         self._loss = losses.checked(loss, net.activations[-1])
         self._objective = self._loss.objective(net.activations[-1])
         self._optimizer = optimizers.checked(optimizer)
-        self._batch_size = None if batch_size is None else _check.integer(
-            batch_size, "batch_size", 1, 2**62)  # fmt: skip
+        if isinstance(batch_size, str):
+            _check.choice(batch_size, "batch_size", ("auto",))
+        elif batch_size is not None:
+            batch_size = _check.integer(batch_size, "batch_size", 1, _MOST_ROWS)
+        self._batch_size = batch_size
         self._shuffle = _check.flag(shuffle, "shuffle")
         if self._optimizer.rule == "rprop" and self._batch_size is not None:
             raise ValueError(
@@ -150,6 +149,7 @@ class Trainer:
             clip_value, "clip_value", above=0.0)  # fmt: skip
         self._average = None if average is None else _check.number(
             average, "average", least=0.0, below=1.0)  # fmt: skip
+        self._schedule = schedules.checked(schedule)
         self._metrics = _metrics.checked(metrics)
         if "r2" in self.metrics and self.loss.name == "categorical_cross_entropy":
             raise ValueError("`metrics` r2 does not go with a softmax output: use 'accuracy'.")
@@ -168,9 +168,63 @@ class Trainer:
             state.fill(start)
         self._mean = None if average is None else parameter_like(net.n_parameters, net.dtype)
         self._mask = net._mask()
-        self._place: dict[str, Any] = {}  # where the run stands, as the last loop told it
-        self._interrupted = b""  # what the epoch that it stands in was of: see _fingerprint
-        self._diverged = False  # whether the last run did
+        self._interrupted = b""  # what the epoch that it stands in was of: see `fingerprint`
+        self._plateau: dict[str, float] | None = None
+        if isinstance(self._schedule, schedules.ReduceOnPlateau):
+            self._plateau = {"factor": 1.0, "best": math.inf, "waited": 0.0, "resting": 0.0}
+        self._watch: dict[str, Any] | None = None  # of a run that is on: see `Run`
+        self._fitting = False
+        self._busy = threading.Lock()
+        self._loop = self._make_loop()
+
+    def _make_loop(self) -> Loop:
+        """Return the compiled loop: it holds the place of the run, and no data between calls."""
+        return Loop(
+            self.net._core,
+            loss=self._objective,
+            reduction=REDUCTIONS[self.loss.reduction],
+            optimizer=OPTIMIZERS[self.optimizer.rule],
+            hyper=self.optimizer.hyper,
+            l2=self.l2,
+            states=self._states,
+            trainable=[layer.trains for layer in self.net._layers],
+            mask=self._mask,
+            batch_size=1,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            **self._regularisation(),
+        )
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        """Where the run stands: ints and floats."""
+        return self._loop.state()
+
+    @_place.setter
+    def _place(self, place: dict[str, Any]) -> None:
+        self._loop.set_state(place)
+
+    def _own(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a copy of a state that the compiled loop may work on."""
+        result = parameter_like(self.net.n_parameters, self.net.dtype)
+        result[...] = array
+        return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        compiled = ("_loop", "_busy", "_fitting", "_objective")
+        state = {name: value for name, value in vars(self).items() if name not in compiled}
+        return {**state, "place": self._place}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        place = state.pop("place")
+        vars(self).update(state)
+        self._objective = self.loss.objective(self.net.activations[-1])
+        self._states = [self._own(array) for array in self._states]
+        self._mean = None if self._mean is None else self._own(self._mean)
+        self._mask = self.net._mask()
+        self._fitting, self._busy = False, threading.Lock()
+        self._loop = self._make_loop()
+        self._place = place
 
     @property
     def net(self) -> Network:
@@ -188,8 +242,8 @@ class Trainer:
         return self._optimizer
 
     @property
-    def batch_size(self) -> int | None:
-        """Rows of a minibatch; None: all."""
+    def batch_size(self) -> int | str | None:
+        """Rows of a minibatch; None: all; or "auto"."""
         return self._batch_size
 
     @property
@@ -241,7 +295,7 @@ class Trainer:
         if self._mean is None:
             raise ValueError("`averaged_network` needs a trainer made with `average=0.999`, say.")
         result = self.net.copy()
-        if self._place.get("step"):
+        if self._place["step"]:
             weights, biases = self.net._views_of(self._mean)
             for layer, dense in enumerate(self.net.layers):
                 trains_weights, trains_biases = dense.trains
@@ -250,6 +304,13 @@ class Trainer:
                 if trains_biases and dense.bias:
                     result.biases[layer][...] = biases[layer]
         return result
+
+    @property
+    def schedule(
+        self,
+    ) -> schedules.Schedule | schedules.ReduceOnPlateau | Callable[[int], float] | None:
+        """How the learning rate changes."""
+        return self._schedule
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -273,7 +334,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """The optimizer's step size, from the next update on."""
+        """The optimizer's step size, from the next update on; what the schedule scales."""
         return self._learning_rate
 
     @learning_rate.setter
@@ -296,12 +357,21 @@ class Trainer:
 
     def fit(
         self,
-        X: ArrayLike,
-        Y: ArrayLike,
-        epochs: int,
+        X: Any,
+        Y: ArrayLike | None = None,
+        epochs: int = 1,
         *,
         validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        split: str = "random",
         sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        patience: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str | None = None,
+        restore_best: bool = True,
+        max_seconds: float | None = None,
+        callbacks: Any = (),
         order: ArrayLike | None = None,
         progress: bool | str = "auto",
     ) -> History:
@@ -309,9 +379,13 @@ class Trainer:
 
         Parameters
         ----------
-        X : array_like, (n_samples, n_inputs)
-            At least one row. Copied only if it is not a C-ordered array of the network's dtype;
-            not to be changed while `fit` runs.
+        X : array_like, (n_samples, n_inputs), or a stream of batches
+            At least one row. Not to be changed while `fit` runs. A C-ordered array of numbers is
+            not copied: above 4 MiB other types than the network's are converted minibatch by
+            minibatch, so memory maps of any size and of uint8, float16, ... serve.
+            A stream, with no Y, is an iterable of batches (X, Y) or (X, Y, sample_weight), or a
+            function that returns one; each batch is one update, `batch_size` and `shuffle` play
+            no part.
         Y : array_like
             Targets (n_samples, n_outputs), or (n_samples,) for one output; integer labels
             (n_samples,) for a softmax output.
@@ -319,9 +393,31 @@ class Trainer:
             How many more passes over the rows, at least 1.
         validation_data : (X, Y) or (X, Y, sample_weight), optional
             Rows whose loss and metrics are taken at the end of every epoch.
+        validation_split : float
+            Part of the rows, below 1, that is held back for that instead.
+        split : {"random", "stratified", "last"}
+            Which rows: drawn by the trainer's seed (the same at every call), drawn so that every
+            class has its share, or the last ones.
         sample_weight : array_like, (n_samples,), optional
             How much each row counts, at least 0; 1 by default. A minibatch without weight
             updates nothing.
+        class_weight : "balanced" or {class: weight}, optional
+            Multiplied into the weights of the rows to train on. "balanced": rows / (classes · rows
+            of the class). Classes that are not named have weight 1.
+        patience : int, optional
+            End after so many epochs in a row without an improvement of `monitor`.
+        min_delta : float
+            An improvement is larger than this.
+        monitor : str, optional
+            A column of the history; "val_loss" by default if there are validation data, else
+            "loss". Of accuracies, R² and AUC more is better.
+        restore_best : bool
+            Whether the parameters of the best epoch come back, whatever ended the run, where there
+            are validation data, `patience` or `monitor`.
+        max_seconds : float, optional
+            End behind the update that is under way after this time; the epoch stays unfinished.
+        callbacks : Callback, function (epoch, logs), or list of them
+            Called at the ends of epochs: see `cbp.Callback`.
         order : array_like of int, (n,) or (epochs, n), optional
             The rows of every epoch, or of each one, instead of the trainer's own order.
         progress : bool or "auto"
@@ -345,61 +441,93 @@ class Trainer:
 
         Notes
         -----
-        However a call ends, the network holds the last completed update and `history` the
-        completed epochs. The next call goes on from there: optimizer state, counters and random
+        However a call ends, `history` holds the completed epochs, and the network the best
+        parameters where they are watched (see `restore_best`), else those of the last completed
+        update; after a divergence, those of the last end of an epoch, optimizer state included.
+        The next call goes on from there: optimizer state, counters and random
         streams continue, and an interrupted epoch is finished first. With other data or another
         order that epoch begins anew; of arrays beyond 8 MiB, evenly spaced rows are compared.
         """
-        if not self.history.epochs and self.net.scaling is None:
-            self.net._prepare(self.loss, X, Y)
-        data = self._data(X, Y, sample_weight)
         epochs = _check.integer(epochs, "epochs", 1, 2**31)
-        validation = self._validation(validation_data)
-        if validation is None:
-            self._check_measurable(data, self.metrics)
-        orders = _orders(order, epochs, len(data.X))
         if not isinstance(progress, bool) and progress != "auto":
             raise ValueError(f"`progress` must be True, False or 'auto', got {progress!r}.")
-        stops = validation is not None or bool(self.metrics) or len(orders) > 1
-        loop, n_threads = self._loop(data, orders[0], self.batch_size, self.shuffle)
-        if self._place["row"] and _fingerprint(data, orders[0]) != self._interrupted:
-            loop.rewind()
-        spoilt = self._diverged or not _check.is_finite(self.net.parameters)
-        history, start = History(), time.monotonic()
+        fraction = _check.number(validation_split, "validation_split", least=0.0, below=1.0)
+        _check.choice(split, "split", _feeding.SPLITS)
+        if fraction and validation_data is not None:
+            raise ValueError("`validation_split` and `validation_data` exclude each other.")
+        if fraction and order is not None:
+            raise ValueError("`order` does not go with `validation_split`: give `validation_data`.")
+        if patience is not None:
+            patience = _check.integer(patience, "patience", 1, 2**31)
+        if max_seconds is not None:
+            max_seconds = _check.number(max_seconds, "max_seconds", above=0.0)
+        options: dict[str, Any] = {
+            "monitor": monitor,
+            "patience": patience,
+            "min_delta": _check.number(min_delta, "min_delta", least=0.0),
+            "restore_best": _check.flag(restore_best, "restore_best"),
+            "max_seconds": max_seconds,
+            "callbacks": _callbacks.checked(callbacks),
+            "progress": progress,
+        }
+        if Y is None:
+            given = {"validation_split": fraction, "sample_weight": sample_weight, "order": order}
+            for name, value in given.items():
+                if value is not None and not (name == "validation_split" and value == 0.0):
+                    raise ValueError(f"`{name}` does not go with a stream of batches.")
+            stream = self._stream(X, epochs, class_weight)
+            validation = self._validation(validation_data)
+            if self.metrics and validation is None:
+                raise ValueError("`metrics` need `validation_data` where X is a stream.")
+            return self._fit(stream, epochs, {**options, "validation": validation})
+        rows = held = None
+        if fraction:
+            rows, held = self._split(X, Y, fraction, split)
+        if not self.history.epochs and self.net.scaling is None:
+            self.net._prepare(self.loss, X, Y, rows)
+        data = self._data(X, Y, sample_weight)
+        validation = self._validation(validation_data)
+        if held is not None:
+            validation = data.take(held)
+        if validation_data is None:
+            self._check_measurable(data if validation is None else validation, self.metrics)
+        if class_weight is not None:
+            self._check_classifies("class_weight", data.targets)
+            of = _feeding.classes(data.targets)
+            table = self._class_weights(class_weight, of if rows is None else of[rows])
+            data = data._replace(weight=_feeding.weighted(data.weight, table, of))
+        feed = _run.Rows(self, data, rows, _feeding.orders(order, epochs, len(data.X)))
+        return self._fit(feed, epochs, {**options, "validation": validation})
+
+    def _fit(
+        self, feed: _run.Rows | _run.Batches, epochs: int, options: dict[str, Any]
+    ) -> History:
+        """Train, alone."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(
+                "The network is in use: this trainer is training. Wait for that call to end, or "
+                "call `stop()`."
+            )
         try:
-            with Progress(epochs, progress) as shown:
-                seconds = _PROGRESS_SECONDS if shown.shown else 0.0  # 0: the loop runs to the end
-                while history.epochs < epochs:
-                    told = np.empty(1 if stops else min(epochs - history.epochs, _MOST_EPOCHS))
-                    before = loop.epoch
-                    try:
-                        loop.run(told, seconds, n_threads, orders[history.epochs % len(orders)])
-                    finally:
-                        history.append_losses(told[: loop.epoch - before])
-                    if validation is not None:
-                        measured = self._measure(validation, ("loss", *self.metrics))
-                        history.amend({f"val_{name}": value for name, value in measured.items()})
-                    elif self.metrics:
-                        history.amend(self._measure(data, self.metrics))
-                    shown.update(history.epochs, {name: history[name][-1] for name in history})
-        except Diverged as error:
-            epoch, batch = error.epoch + 1, error.batch + 1
-            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
-            raise self._divergence(data, text, epoch, batch, spoilt) from None
+            run = _run.Run(self, feed, epochs, **options)
+            self._fitting = True
+            self.history.ended = "error"
+            self.history.ended = run.go()
         finally:
-            history.seconds = time.monotonic() - start
-            self.history.extend(history)
-            self._place = loop.state()
-            if self._place["row"]:
-                self._interrupted = _fingerprint(data, orders[history.epochs % len(orders)])
-            self.threads_used = loop.threads_used
-        if not _check.is_finite(self.net.parameters):
-            epoch, rows = self._place["epoch"], _epoch_rows(data, orders[0])
-            text = f"A parameter became infinite or NaN by the end of epoch {epoch}"
-            batch = -(-rows // (self.batch_size or rows))
-            raise self._divergence(data, text, epoch, batch, spoilt)
-        self._diverged = False
+            self._fitting = False
+            self._busy.release()
+        history = self.history.since(run.first)
+        history.seconds = run.seconds
         return history
+
+    def stop(self) -> None:
+        """End the `fit` that is on, from a callback or another thread.
+
+        From a callback it ends with the epoch, from another thread behind the update under way;
+        `fit` returns as if its epochs were over. Without a `fit` nothing happens.
+        """
+        if self._fitting:
+            self._loop.stop()
 
     def train_on_batch(
         self, X: ArrayLike, Y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -424,25 +552,26 @@ class Trainer:
         Notes
         -----
         Counts as a step of the optimizer, not as an epoch: shuffling and history do not see it.
+        A batch whose loss is not finite updates nothing.
         """
         data = self._data(X, Y, sample_weight)
-        loop, n_threads = self._loop(data, None, None, False)
-        loop.rewind()
-        told = np.empty(1)
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError("The network is in use: this trainer is training.")
+        loop = self._loop
         try:
-            loop.run(told, 0.0, n_threads)
+            rates = self._rates(1)
+            loop.learning_rate = self._constant_rate() if rates is None else float(rates[0])
+            return loop.update(data.X, *data.targets, data.weight, self._threads(len(data.X)))
         except Diverged as error:
-            epoch, batch = error.epoch + 1, error.batch + 1
-            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
             # A batch whose loss is not finite updates nothing: these are the parameters before.
-            spoilt = self._diverged or not _check.is_finite(self.net.parameters)
-            raise self._divergence(data, text, epoch, batch, spoilt) from None
+            layer, where = self._first_not_finite(data.X)
+            spoilt = not _check.is_finite(self.net.parameters)
+            remedy = f"lower the learning rate (now {loop.learning_rate:g}) or scale the inputs"
+            raise self._diverged(error, layer, where, _run.SPOILT if spoilt else remedy) from None
         finally:
-            now = loop.state()
-            self._place.update({name: now[name] for name in STEP_STATE})
             self.threads_used = loop.threads_used
-        self._diverged = False
-        return float(told[0])
+            loop.release()
+            self._busy.release()
 
     def evaluate(
         self, X: ArrayLike, Y: ArrayLike, *, sample_weight: ArrayLike | None = None
@@ -471,15 +600,67 @@ class Trainer:
 
     # ---- what fit is made of ------------------------------------------------------------------
 
-    def _data(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None) -> _Data:
-        """Return checked arrays."""
+    def _data(
+        self,
+        X: Any,
+        Y: Any,
+        sample_weight: Any,
+        table: NDArray[np.float64] | None = None,
+    ) -> Data:
+        """Return checked arrays; `table`: weights of the classes."""
         net = self.net
         rows = _check.rows(X, net.sizes[0], net.dtype, least=1)
         targets = net._targets(self.loss, Y, len(rows))
         weight = None if sample_weight is None else _check.row_weights(sample_weight, len(rows))
-        return _Data(rows, targets, weight)
+        if table is not None:
+            self._check_classifies("class_weight", targets)
+            weight = _feeding.weighted(weight, table, _feeding.classes(targets))
+        return Data(rows, targets, weight)
 
-    def _validation(self, validation_data: Any) -> _Data | None:
+    def _stream(self, source: Any, epochs: int, class_weight: Any) -> _run.Batches:
+        """Return a stream of batches to train on."""
+        stream, table = _feeding.Stream(source, epochs), None
+        if self.net._standardize and self.net.scaling is None:
+            raise ValueError(
+                "`standardize` cannot see a stream as a whole: set `net.scaling`, or fit arrays "
+                "of some of its rows first."
+            )
+        if isinstance(class_weight, str):
+            raise ValueError(
+                "`class_weight` must be a mapping where X is a stream, whose classes nobody can "
+                "count beforehand."
+            )
+        if class_weight is not None:
+            table = self._class_weights(class_weight, np.empty(0, np.int64))
+        return _run.Batches(self, stream, table)
+
+    def _split(
+        self, X: Any, Y: Any, fraction: float, split: str
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the rows to train on and the rows to validate on."""
+        n_rows, net = len(_check.rows(X, self.net.sizes[0], self.net.dtype, least=1)), self.net
+        targets = losses.Targets(None, None)
+        if split == "stratified":
+            targets = self.loss.targets(Y, n_rows, net.sizes[-1], net.dtype)
+            self._check_classifies("split='stratified'", targets)
+        return _feeding.split_rows(fraction, split, self.seed, targets, n_rows)
+
+    def _check_classifies(self, name: str, targets: losses.Targets) -> None:
+        """Refuse what needs one class a row where there is none."""
+        if self.net.activations[-1] not in ("sigmoid", "softmax", "log_softmax"):
+            raise ValueError(
+                f"`{name}` needs classes, and so a sigmoid or softmax output, "
+                f"got {self.net.activations[-1]}."
+            )
+        if targets.values is not None:
+            _metrics.check_classes(targets.values, "Y")
+
+    def _class_weights(self, class_weight: Any, of: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the weight of each class."""
+        n_outputs = self.net.sizes[-1]
+        return _feeding.class_weights(class_weight, 2 if n_outputs == 1 else n_outputs, of)
+
+    def _validation(self, validation_data: Any) -> Data | None:
         """Return the checked validation data, if there are any."""
         if validation_data is None:
             return None
@@ -495,7 +676,7 @@ class Trainer:
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `validation_data`, {error}") from None
 
-    def _check_measurable(self, data: _Data, names: tuple[str, ...]) -> None:
+    def _check_measurable(self, data: Data, names: tuple[str, ...]) -> None:
         """Refuse data whose metrics would fail after the training."""
         if names and data.weight is not None and not data.weight.any():
             raise ValueError(
@@ -505,40 +686,38 @@ class Trainer:
         if "accuracy" in names and data.targets.values is not None:
             _metrics.check_classes(data.targets.values, "Y")
 
-    def _loop(
-        self, data: _Data, order: NDArray[np.intp] | None, batch_size: int | None, shuffle: bool
-    ) -> tuple[Loop, int]:
-        """Return a loop over these rows that goes on where the last one stopped, and its threads.
+    def _batch_of(self, n_rows: int) -> int:
+        """Return how many rows a minibatch has, of so many."""
+        if self.batch_size == "auto":
+            size = 16
+            while size < 256 and 200 * size <= n_rows:
+                size *= 2
+            return min(size, n_rows)
+        assert not isinstance(self.batch_size, str)
+        return min(self.batch_size or n_rows, n_rows)
 
-        A loop lives for one call, so that no data are kept longer.
-        """
-        rows = _epoch_rows(data, order)
-        batch_size = min(batch_size or rows, rows)
-        loop = Loop(
-            self.net._core,
-            loss=self._objective,
-            reduction=REDUCTIONS[self.loss.reduction],
-            optimizer=OPTIMIZERS[self.optimizer.rule],
-            hyper=self.optimizer.hyper,
-            l2=self.l2,
-            states=self._states,
-            trainable=[layer.trains for layer in self.net._layers],
-            mask=self._mask,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            **self._regularisation(),
-        )
-        if self._place:
-            loop.set_state(self._place)
-        else:
-            self._place = loop.state()
-        loop.learning_rate = self._learning_rate
-        loop.bind(data.X, *data.targets, data.weight)
+    def _threads(self, n_rows: int) -> int:
+        """Return the threads for minibatches of so many rows."""
         asked = _check.threads(self.n_threads)
         if asked is None:
-            asked = _runtime.threads_for(6e-6 * batch_size * self.net._n_weights)
-        return loop, asked
+            asked = _runtime.threads_for(6e-6 * n_rows * self.net._n_weights)
+        return asked
+
+    def _rates(self, count: int) -> NDArray[np.float64] | None:
+        """Return the rates of the next steps, or None where they are `_constant_rate`."""
+        schedule = self.schedule
+        if schedule is None or isinstance(schedule, schedules.ReduceOnPlateau):
+            return None
+        return schedules.rates(
+            schedule, self._loop.step, count, self.learning_rate, self.net.dtype
+        )
+
+    def _constant_rate(self) -> float:
+        """Return the rate between two changes of it."""
+        rate = self.learning_rate
+        if isinstance(self.schedule, schedules.ReduceOnPlateau) and self._plateau is not None:
+            rate = max(rate * self._plateau["factor"], min(rate, self.schedule.least))
+        return rate
 
     def _regularisation(self) -> dict[str, Any]:
         """Return what the loop is told of penalties, limits, dropout and the running mean."""
@@ -560,10 +739,10 @@ class Trainer:
         classifier = self.loss.name == "categorical_cross_entropy" or one_question
         return ("accuracy",) if classifier else ()
 
-    def _measure(self, data: _Data, names: tuple[str, ...]) -> dict[str, float]:
+    def _measure(self, data: Data, names: tuple[str, ...]) -> dict[str, float]:
         """Return "loss" and metrics of these rows."""
         asked = _check.threads(self.n_threads)
-        mflop = 2e-6 * self.net._n_weights * min(len(data.X), _CHUNK)
+        mflop = 2e-6 * self.net._n_weights * min(len(data.X), CHUNK)
         n_threads = _runtime.threads_for(mflop) if asked is None else asked
         result: dict[str, float] = {}
         if "loss" in names:
@@ -580,11 +759,11 @@ class Trainer:
                 result[name] = _metrics.METRICS[name](t, y, sample_weight=data.weight)
         return result
 
-    def _mean_loss(self, data: _Data, n_threads: int) -> float:
+    def _mean_loss(self, data: Data, n_threads: int) -> float:
         """Return the loss over all rows, summed up in chunks that do not depend on the threads."""
         total = weight_sum = 0.0
-        for first in range(0, len(data.X), _CHUNK):
-            stop = first + _CHUNK
+        for first in range(0, len(data.X), CHUNK):
+            stop = first + CHUNK
             X = data.X[first:stop]
             weight = None if data.weight is None else data.weight[first:stop]
             loss, _ = self.net._core.gradient(
@@ -597,66 +776,28 @@ class Trainer:
             return total
         return total / weight_sum if weight_sum else 0.0
 
-    def _divergence(
-        self, data: _Data, text: str, epoch: int, batch: int, spoilt: bool
+    def _diverged(
+        self, error: Diverged, layer: int, where: str, remedy: str
     ) -> DivergenceError:
-        """Return the error that names the epoch, the batch and the layer.
-
-        `spoilt`: whether the trainer had diverged before, or the parameters were not finite.
-        """
-        remedy = (f"lower the learning rate (now {self.learning_rate:g}) and start again from a "
-                  "new network, or scale the inputs")  # fmt: skip
-        if spoilt:
-            remedy = "start again from a new network, the parameters were spoilt before this call"
-        self._diverged = True
-        pairs = list(zip(self.net.weights, self.net.biases))
-        for index, arrays in enumerate(pairs):
-            if not all(_check.is_finite(array) for array in arrays if array is not None):
-                layer, where = index + 1, f"layer {index + 1}'s parameters are not finite"
-                break
+        """Return the error that names the epoch, the batch and the layer."""
+        epoch = error.epoch + 1
+        if math.isfinite(error.loss):
+            batch = error.batch
+            text = f"A parameter became infinite or NaN by the end of epoch {epoch}"
         else:
-            layer, where = self._first_not_finite(data)
+            batch = error.batch + 1
+            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
         return DivergenceError(f"{text} ({where}): {remedy}.", epoch, batch, layer)
 
-    def _first_not_finite(self, data: _Data) -> tuple[int, str]:
-        """Return the first layer whose outputs are not finite, and the same in words."""
-        for first in range(0, len(data.X), _CHUNK // 8):
-            forward = self.net.forward(data.X[first : first + _CHUNK // 8])
+    def _first_not_finite(self, X: NDArray[Any]) -> tuple[int, str]:
+        """Return the first layer whose parameters, or outputs for X, are not finite, and the same
+        in words."""
+        for layer, arrays in enumerate(zip(self.net.weights, self.net.biases), 1):
+            if not all(_check.is_finite(array) for array in arrays if array is not None):
+                return layer, f"layer {layer}'s parameters are not finite"
+        for first in range(0, len(X), CHUNK // 8):
+            forward = self.net.forward(X[first : first + CHUNK // 8])
             for layer, (z, a) in enumerate(zip(forward.z, forward.a[1:]), 1):
                 if not (_check.is_finite(z) and _check.is_finite(a)):
                     return layer, f"layer {layer}'s outputs were the first that were not finite"
         return len(self.net.weights), "the outputs are finite, but too far from the targets"
-
-
-def _epoch_rows(data: _Data, order: NDArray[np.intp] | None) -> int:
-    """Return how many rows an epoch takes."""
-    return len(data.X if order is None else order)
-
-
-def _fingerprint(data: _Data, order: NDArray[np.intp] | None) -> bytes:
-    """Return what tells an epoch of these rows in this order from another one.
-
-    All of an array up to _MOST_BYTES, evenly spaced rows of a larger one.
-    """
-    result = hashlib.blake2b(digest_size=16)
-    for array in (data.X, *data.targets, data.weight, order):
-        result.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
-        if array is not None and array.size:
-            step = -(-array.nbytes // _MOST_BYTES)
-            result.update(np.ascontiguousarray(array[::step]).data)
-    return result.digest()
-
-
-def _orders(order: Any, epochs: int, n_rows: int) -> list[NDArray[np.intp] | None]:
-    """Return the order of every epoch, or the one order of all epochs, or [None]."""
-    if order is None:
-        return [None]
-    source = _check.numeric(order, "order")
-    if source.dtype.kind not in "iu":
-        raise TypeError(f"`order` must hold row numbers, which are integers, got {source.dtype}.")
-    if source.ndim not in (1, 2) or not source.size or (source.ndim == 2 and len(source) != epochs):
-        raise ValueError(f"`order` must have shape (n,) or ({epochs}, n), got {source.shape}.")
-    if source.min() < 0 or source.max() >= n_rows:
-        wrong = source[(source < 0) | (source >= n_rows)][0]
-        raise ValueError(f"`order` must hold row numbers from 0 to {n_rows - 1}, got {wrong}.")
-    return list(np.require(np.atleast_2d(source), np.intp, ("C", "A")))
