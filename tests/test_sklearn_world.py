@@ -170,7 +170,7 @@ def test_replaced_weights_count():
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_sparse_rows_train_like_dense_ones(kind, solver, early_stopping, monkeypatch):
     """In pieces of a few batches, with and without early stopping; never all of them at once."""
-    from cbp.sklearn import base
+    from cbp.sklearn import runs
 
     rng = np.random.default_rng(0)
     dense = rng.normal(size=(300, 40)) * (rng.random((300, 40)) < 0.2)
@@ -186,7 +186,7 @@ def test_sparse_rows_train_like_dense_ones(kind, solver, early_stopping, monkeyp
         return toarray(matrix, *arguments, **keywords)
 
     monkeypatch.setattr(type(sparse.tocsr()), "toarray", counted)
-    monkeypatch.setattr(base, "_CHUNK", 40 * 64)
+    monkeypatch.setattr(runs, "CHUNK", 40 * 64)
     model = quick(**options).fit(sparse, y)
     assert 0 < max(largest) <= 64
     np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], rtol=1e-6, atol=1e-9)

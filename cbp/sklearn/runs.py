@@ -1,0 +1,215 @@
+"""The compiled loop as scikit-learn's rules drive it, and what it needs between two calls.
+
+What lives here: rows (dense or sparse), the optimizer's memory, orders drawn from `random_state`.
+What must not: when training ends, which is the estimators' to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from .._training import N_STATES, OPTIMIZERS, Diverged, Loop
+from ..losses import Targets
+from ..network import Network, parameter_like
+
+__all__ = ["Held", "Optimizer", "Rows", "Run"]
+
+# Numbers of a sparse matrix that are dense at a time.
+CHUNK = 2**20
+
+
+class Held(NamedTuple):
+    """Rows that are not trained on, and what is known about them."""
+
+    X: Any
+    truth: Any  # what a score compares outputs with
+    weight: NDArray[np.float64] | None
+    targets: Targets | None  # where the loss is to be taken as well
+
+
+class Optimizer:
+    """What an optimizer keeps between epochs, and between calls of `partial_fit`.
+
+    Attributes
+    ----------
+    rule : str
+        A key of OPTIMIZERS.
+    hyper : dict
+        The numbers of the rule.
+    schedule : {"constant", "invscaling", "adaptive"}
+    learning_rate : float
+        The present one.
+    seed : int
+        Of dropout.
+    states : list of ndarray
+        Like the parameters.
+    place : dict
+        Where the loop stands.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        hyper: dict[str, float],
+        schedule: str,
+        power_t: float,
+        net: Network,
+        seed: int = 0,
+    ) -> None:
+        self.rule, self.hyper, self.schedule, self.power_t = rule, hyper, schedule, power_t
+        self.seed = seed
+        self.learning_rate = hyper["learning_rate"]
+        n_states = N_STATES[OPTIMIZERS[rule]]
+        self.states = [parameter_like(net.n_parameters, net.dtype) for _ in range(n_states)]
+        self.place: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        # The core needs aligned arrays with spare elements behind them, which pickles forget.
+        self.states = [_like(array) for array in self.states]
+
+    def after_epoch(self, samples_seen: int) -> None:
+        """Lower the learning rate as the schedule says."""
+        if self.schedule == "invscaling":
+            self.learning_rate = self.hyper["learning_rate"] / (samples_seen + 1) ** self.power_t
+
+    def stops(self, reason: str, verbose: Any) -> bool:
+        """Return whether training ends for this reason, or goes on with a fifth of the rate."""
+        if self.schedule != "adaptive":
+            ending = "Stopping."
+        elif self.learning_rate <= 1e-6:
+            ending = "Learning rate too small. Stopping."
+        else:
+            self.learning_rate /= 5.0
+            ending = f"Setting learning rate to {self.learning_rate:f}"
+        if verbose:
+            print(reason, ending)
+        return ending.endswith("Stopping.")
+
+
+class Rows:
+    """The rows that are trained on: dense ones as they are, sparse ones made dense in pieces."""
+
+    def __init__(self, X: Any, targets: Targets, weight: NDArray[np.float64] | None) -> None:
+        self.sparse = scipy.sparse.issparse(X)
+        self.X = X.tocsr() if self.sparse else X
+        self.targets, self.weight = targets, weight
+        self.n, self.n_columns = X.shape
+
+    def pieces(self, order: NDArray[np.intp] | None, multiple: int) -> Iterator[tuple[Any, ...]]:
+        """Yield (X, target, labels, weight) of the rows in `order`, dense and of bounded size."""
+        if not self.sparse and order is None:
+            yield self.X, *self.targets, self.weight
+            return
+        order = np.arange(self.n) if order is None else order
+        most = len(order)
+        if self.sparse:
+            most = max(CHUNK // self.n_columns // multiple, 1) * multiple
+        for first in range(0, len(order), most):
+            rows = order[first : first + most]
+            X = self.X[rows].toarray() if self.sparse else self.X[rows]
+            others = (*self.targets, self.weight)
+            yield X, *(None if part is None else part[rows] for part in others)
+
+
+class Run:
+    """The compiled loop on one fit's rows, fed with one order after the other."""
+
+    def __init__(
+        self, estimator: Any, net: Network, rows: Rows, train: Any, batch_size: int
+    ) -> None:
+        optimizer = estimator._optimizer
+        self.rows, self.batch_size, self.optimizer = rows, batch_size, optimizer
+        self.loop = Loop(
+            net._core,
+            loss=estimator._loss.objective(net.activations[-1]),
+            reduction=0,
+            optimizer=OPTIMIZERS[optimizer.rule],
+            hyper=optimizer.hyper,
+            l2=float(estimator.alpha),
+            states=optimizer.states,
+            trainable=[(True, True)] * len(net.weights),
+            mask=None,
+            batch_size=batch_size,
+            shuffle=False,
+            seed=optimizer.seed,
+            by_rows=estimator._by_rows(net.dtype),
+            **estimator._extras(net),
+        )
+        if optimizer.place:
+            self.loop.set_state(optimizer.place)
+            self.loop.rewind()
+        self.train, self.schedule = train, estimator._schedule
+        self.n = rows.n if train is None else len(train)
+        self.random_state = estimator._random_state if estimator.shuffle else None
+        self.index = np.arange(self.n)
+        self.n_threads = estimator._threads(batch_size)
+        self.error: KeyboardInterrupt | Diverged | None = None
+        if not rows.sparse:
+            self.loop.bind(rows.X, *rows.targets, rows.weight)
+
+    def _orders(self, n_epochs: int) -> NDArray[np.intp] | None:
+        """Return the rows of each epoch, drawn as scikit-learn draws them: each shuffle permutes
+        the one before."""
+        if self.random_state is None:
+            return self.train
+        orders = np.empty((n_epochs, self.n), np.intp)
+        for order in orders:
+            permutation = np.arange(self.n)
+            self.random_state.shuffle(permutation)
+            self.index = self.index[permutation]
+            order[...] = self.index if self.train is None else self.train[self.index]
+        return orders
+
+    def epochs(self, n_epochs: int, seconds: float = 0.0) -> NDArray[np.float64]:
+        """Run that many epochs, or until `seconds` have passed, and return the loss of each; what
+        ended them early is `error`."""
+        self.loop.learning_rate = self.optimizer.learning_rate
+        orders = self._orders(n_epochs)
+        if self.rows.sparse:
+            return self._sparse_epochs(n_epochs, orders)
+        losses, before = np.empty(n_epochs), self.loop.epoch
+        try:
+            self.loop.run(losses, seconds, self.n_threads, orders, self._rates(n_epochs, self.n))
+        except (KeyboardInterrupt, Diverged) as error:
+            self.error = error
+        return losses[: self.loop.epoch - before]
+
+    def _sparse_epochs(self, n_epochs: int, orders: Any) -> NDArray[np.float64]:
+        losses, part = np.zeros(n_epochs), np.empty(1)
+        for epoch in range(n_epochs):
+            order = orders[epoch] if self.random_state is not None else orders
+            try:
+                for piece in self.rows.pieces(order, self.batch_size):
+                    n = len(piece[0])
+                    self.loop.bind(*piece)
+                    self.loop.run(part, 0.0, self.n_threads, None, self._rates(1, n))
+                    losses[epoch] += part[0] * (n / self.n)
+            except (KeyboardInterrupt, Diverged) as error:
+                self.error = error
+                return losses[:epoch]
+        return losses
+
+    def _rates(self, n_epochs: int, n_rows: int) -> NDArray[np.float64] | None:
+        """Return the learning rate of each step of these epochs, where a schedule says."""
+        if self.schedule is None:
+            return None
+        steps = n_epochs * -(-n_rows // self.batch_size)
+        numbers = self.loop.step + np.arange(steps)
+        return np.ascontiguousarray(self.schedule(numbers, self.optimizer.learning_rate))
+
+    def keep(self) -> None:
+        """Leave the optimizer as the run has left it."""
+        self.optimizer.place = self.loop.state()
+
+
+def _like(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy in memory that the core may use."""
+    copy = parameter_like(len(array), array.dtype)
+    copy[...] = array
+    return copy
