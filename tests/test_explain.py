@@ -192,3 +192,60 @@ def test_latex_names():
     """Names become LaTeX indices."""
     assert explain.latex("w5") == "w_{5}" and explain.latex("L") == "L"
     assert explain.latex("w1_2_3") == "w^{(1)}_{2,3}" and explain.latex("z2_1") == "z^{(2)}_{1}"
+
+
+def masked_net():
+    """4-4-3-2 whose first layers have some of their weights alone."""
+    mask_1 = np.zeros((4, 4))
+    mask_1[:2, :2] = mask_1[2:, 2:] = 1
+    mask_2 = np.array([[1, 1, 0], [0, 1, 0], [0, 1, 1], [1, 0, 0]])
+    layers = [cbp.Dense(4, "tanh", mask=mask_1), cbp.Dense(3, "tanh", mask=mask_2)]
+    net = cbp.Network([4, *layers, cbp.Dense(2, "softmax")], seed=3)
+    return net, mask_1, mask_2
+
+
+def test_masked_weights_are_not_there():
+    """What a mask leaves out has no name, edge or path; the rest is the compiled gradient."""
+    net, mask_1, mask_2 = masked_net()
+    x, present = [1.0, -1.0, 0.5, 2.0], int(mask_1.sum() + mask_2.sum())
+    g = explain.graph(net, x, 1)
+    assert len(g.parameters) == present + 3 * 2 + 4 + 3 + 2 and "w1_1_3" not in g.parameters
+    assert len(g.edges) == g.n_edges == 8 + 4 + 4 + 2 * 6 + 3 + 3 + 2 * 6 + 2 + 4 + 2
+    assert {e.parameter for e in g.edges} - {None} == set(g.parameters)
+    core = net.gradient([x], [1])
+    np.testing.assert_allclose(g.weight_gradients[0], core.weights[0] * mask_1, atol=1e-6)
+    np.testing.assert_allclose(g.weight_gradients[1], core.weights[1] * mask_2, atol=1e-6)
+    for name in g.parameters:
+        ps = explain.paths(g, name)
+        assert ps.count == len(ps.paths) == len({path.nodes for path in ps})
+        assert ps.total == pytest.approx(g.gradients[name], rel=1e-12, abs=1e-16)
+        assert net.parameters[g.position(name)] == pytest.approx(g.parameters[name], rel=1e-7)
+    assert explain.paths(g, "w1_1_2").count == 1 * 2 * 2
+    for method in ("paths", "recursion", "memo", "delta", "forward", "forward_dense", "central"):
+        gradient = explain.derive(g, method).gradient
+        np.testing.assert_allclose(gradient, g.gradient, rtol=0, atol=1e-9)
+    table = explain.compare(net, x, 1)
+    assert table.rows[0].formula is None and table.largest_difference < 1e-15
+    assert table.rows[0].counted.visits == sum(
+        len(path.factors) for name in g.parameters for path in explain.paths(g, name)
+    )
+    assert f"{len(g.parameters)} numbers" in str(table)
+    steps = {step.name: step.formula for step in explain.trace(g)}
+    assert steps["z1_1"] == "x1·w1_1_1 + x2·w1_2_1 + b1_1" and "∂L/∂w1_3_1" not in steps
+
+
+def test_standardised_networks():
+    """x, t and L are in the network's own units, as net.gradient's δ's and gradients are."""
+    rng = np.random.default_rng(1)
+    X, T = rng.normal(50, 20, (200, 3)), rng.normal(1000, 300, (200, 2))
+    net = cbp.Network([3, 4, 2], "tanh", standardize=True, dtype="float64", seed=1)
+    cbp.Trainer(net, seed=1).fit(X, T, 2)
+    assert net.scaling is not None
+    g, core = explain.graph(net, X[0], T[0]), net.gradient(X[:1], T[:1])
+    assert g.value == pytest.approx(core.loss, rel=1e-12)
+    np.testing.assert_array_equal(g.x, net.forward(X[:1]).a[0][0])
+    for mine, theirs in zip(g.weight_gradients, core.weights):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-14)
+    s = explain.sensitivity(net, X[0], T[0], "w2_1_2", [1e-5])
+    assert s.loss == pytest.approx(core.loss, rel=1e-12)
+    assert s.secants[0] == pytest.approx(core.weights[1][0, 1], rel=1e-3)

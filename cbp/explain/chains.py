@@ -60,8 +60,8 @@ class Paths:
 
     def __init__(self, graph: Graph, weight: str) -> None:
         self.graph, self.weight = graph, weight
-        layer, _, _ = graph.place(weight)
-        self.count = n_paths(graph, layer)
+        layer, _, j = graph.place(weight)
+        self.count = n_paths(graph, layer, j)
 
     def __len__(self) -> int:
         return self.count
@@ -80,7 +80,7 @@ class Paths:
     def _paths(self) -> Iterator[Path]:
         g = self.graph
         layer, i, j = g.place(self.weight)
-        for walk in walks(g, layer):
+        for walk in walks(g, layer, j):
             nodes, factors = _steps(g, self.weight, layer, i, (j, *walk))
             yield Path(nodes, factors, math.prod(value for _, value in factors) + 0.0)
 
@@ -216,9 +216,19 @@ def paths(graph: Graph, weight: str, *, limit: int = LIMIT) -> Paths:
     return result
 
 
-def n_paths(graph: Graph, layer: int) -> int:
-    """Return how many paths lead from a parameter of a layer (from 0) to L."""
-    return math.prod(graph.sizes[layer + 2 :]) * (graph.sizes[-1] if coupled(graph) else 1)
+def n_paths(graph: Graph, layer: int, j: int) -> int:
+    """Return how many paths lead from z j of a layer (both from 0) to L."""
+    behind = graph.masks[layer + 1 :]
+    number = graph.sizes[-1] if coupled(graph) else 1
+    if all(mask is None for mask in behind):
+        return math.prod(graph.sizes[layer + 2 :]) * number
+    counts = [number] * graph.sizes[-1]
+    for at in reversed(range(layer + 1, len(graph.z))):
+        counts = [
+            sum(n for k, n in enumerate(counts) if graph.linked(at, i, k))
+            for i in range(graph.sizes[at])
+        ]
+    return counts[j]
 
 
 def coupled(graph: Graph) -> bool:
@@ -226,12 +236,23 @@ def coupled(graph: Graph) -> bool:
     return graph.slopes[-1].ndim == 2
 
 
-def walks(graph: Graph, layer: int) -> Iterator[tuple[int, ...]]:
-    """Yield the units that a path from a layer passes behind it, and the output it leaves by."""
+def walks(graph: Graph, layer: int, j: int) -> Iterator[tuple[int, ...]]:
+    """Yield the units that a path passes behind z j of a layer, and the output it leaves by."""
     behind = [range(n) for n in graph.sizes[layer + 2 :]]
     if coupled(graph):
         behind.append(range(graph.sizes[-1]))
-    return itertools.product(*behind)
+    walks = itertools.product(*behind)
+    if all(mask is None for mask in graph.masks[layer + 1 :]):
+        return walks
+    last = len(graph.z) - 1 - layer
+
+    def there(walk: tuple[int, ...]) -> bool:
+        units = (j, *walk[:last])
+        return all(
+            graph.linked(at, i, k) for at, (i, k) in enumerate(zip(units, units[1:]), layer + 1)
+        )
+
+    return filter(there, walks)
 
 
 def _steps(

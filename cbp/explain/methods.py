@@ -120,7 +120,7 @@ def derive(graph: Graph, method: str = "delta") -> Derived:
     start = time.perf_counter()
     gradient = METHODS[method](graph, count)
     seconds = time.perf_counter() - start
-    return Derived(np.asarray(gradient), count.work(), seconds)
+    return Derived(graph.vector(gradient), count.work(), seconds)
 
 
 def _by_paths(g: Graph, count: _Count) -> list[float]:
@@ -134,7 +134,7 @@ def _by_paths(g: Graph, count: _Count) -> list[float]:
         count.passes += 1
         first = 1.0 if i is None else float(g.a[layer][i])
         products = []
-        for walk in walks(g, layer):
+        for walk in walks(g, layer, j):
             factors, unit = [first], j
             for at in range(layer, last):
                 follower = walk[at - layer]

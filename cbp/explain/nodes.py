@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import cbp
 
@@ -84,7 +84,10 @@ class Graph:
     Attributes
     ----------
     net : Network
-        A float64 copy of the network.
+        A float64 copy of the network, without its scaling.
+    x, t : ndarray
+        Inputs and targets, standardised if the network does so: L and its derivatives are in those
+        units, as in `Network.gradient`.
     sizes : tuple of int
     activations : tuple of str
     loss : loss object
@@ -96,7 +99,7 @@ class Graph:
     nodes : tuple of Node
         x, then z and h layer by layer, each bias before its z; y and L last.
     edges : tuple of Edge
-        In the order of the forward pass. One for each partial derivative that leads to a parameter:
+        Weights that a mask leaves out have none. In the order of the forward pass. One for each partial derivative that leads to a parameter:
         those of the inputs, ∂z/∂x, are not among them.
     parameters, gradients : dict of float
         Every weight and bias by its name, and ∂L/∂ it.
@@ -115,6 +118,8 @@ class Graph:
         self.a: list[Array] = [a[0] for a in forward.a]
         self.weights: list[Array] = list(net.weights)
         self.biases: list[Array | None] = list(net.biases)
+        #: Which weights there are, of each layer; None: all.
+        self.masks = [None if m is None else np.asarray(m) for m in (y.mask for y in net.layers)]
         last = len(self.z) - 1
         #: ∂a/∂z of every layer: (n_outputs,), or (n_outputs, n_outputs) with ∂a_k/∂z_j at (j, k).
         self.slopes: list[Array] = [
@@ -135,7 +140,10 @@ class Graph:
             self.deltas.insert(0, slope * down if slope.ndim == 1 else slope @ down)
             down = W @ self.deltas[0]
             self.output_gradients.insert(0, down)
-        self.weight_gradients = [np.outer(a, d) for a, d in zip(self.a, self.deltas)]
+        self.weight_gradients = [
+            np.outer(a, d) * (1.0 if mask is None else mask)
+            for a, d, mask in zip(self.a, self.deltas, self.masks)
+        ]
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.sizes))
@@ -144,14 +152,18 @@ class Graph:
     @property
     def n_edges(self) -> int:
         """How many edges there are, without making them."""
-        n_weights = sum(W.size for W in self.weights)
-        return (
-            self.net.n_parameters
-            + n_weights
-            - self.weights[0].size
-            + sum(slope.size for slope in self.slopes)
-            + self.sizes[-1]
-        )
+        n_weights = [
+            W.size if mask is None else int(mask.sum())
+            for W, mask in zip(self.weights, self.masks)
+        ]
+        n_biases = sum(len(b) for b in self.biases if b is not None)
+        n_slopes = sum(slope.size for slope in self.slopes)
+        return 2 * sum(n_weights) - n_weights[0] + n_biases + n_slopes + self.sizes[-1]
+
+    def linked(self, layer: int, i: int, j: int) -> bool:
+        """Whether there is a weight from input i to unit j of a layer, all from 0."""
+        mask = self.masks[layer]
+        return mask is None or bool(mask[i, j])
 
     # ---- nodes and edges ------------------------------------------------------------------------
 
@@ -188,6 +200,8 @@ class Graph:
             for j in range(n_outputs):
                 z = names.z(layer, j)
                 for i in range(n_inputs):
+                    if not self.linked(layer, i, j):
+                        continue
                     source, w = names.output(layer, i), names.weight(layer, i, j)
                     yield Edge(source, z, float(self.a[layer][i]), w)
                     if layer:
@@ -269,7 +283,8 @@ class Graph:
             n_inputs, n_outputs = W.shape
             for i in range(n_inputs):
                 for j in range(n_outputs):
-                    places[self.names.weight(layer, i, j)] = layer, i, j
+                    if self.linked(layer, i, j):
+                        places[self.names.weight(layer, i, j)] = layer, i, j
             if b is not None:
                 for j in range(n_outputs):
                     places[self.names.bias(layer, j)] = layer, None, j
@@ -288,18 +303,45 @@ class Graph:
         return self.places[parameter]
 
     @cached_property
+    def _present(self) -> NDArray[np.bool_]:
+        """Which of ``net.parameters`` there are: those that no mask leaves out."""
+        parts = []
+        for W, mask, b in zip(self.weights, self.masks, self.biases):
+            parts.append(np.ones(W.size, bool) if mask is None else mask.ravel())
+            if b is not None:
+                parts.append(np.ones(len(b), bool))
+        return np.concatenate(parts)
+
+    def position(self, parameter: str) -> int:
+        """Return where a parameter stands in ``net.parameters``.
+
+        Raises
+        ------
+        ValueError
+            There is none of this name.
+        """
+        self.place(parameter)
+        return int(np.flatnonzero(self._present)[list(self.places).index(parameter)])
+
+    def vector(self, values: ArrayLike) -> Array:
+        """Return values of all that are in `places` as a vector like ``net.parameters``."""
+        result = np.zeros(self.net.n_parameters)
+        result[self._present] = values
+        return result
+
+    @cached_property
     def parameters(self) -> dict[str, float]:
         """Every weight and bias by its name, in the order of ``net.parameters``."""
-        return {name: float(value) for name, value in zip(self.places, self.net.parameters)}
+        return dict(zip(self.places, self.net.parameters[self._present].tolist()))
 
     @cached_property
     def gradients(self) -> dict[str, float]:
         """∂L/∂parameter by its name, in the order of ``net.parameters``."""
-        return {name: float(value) for name, value in zip(self.places, self.gradient)}
+        return dict(zip(self.places, self.gradient[self._present].tolist()))
 
     @cached_property
     def gradient(self) -> Array:
-        """∂L/∂parameters, in the order of ``net.parameters``."""
+        """∂L/∂parameters, in the order of ``net.parameters``; 0 where a mask leaves one out."""
         parts = []
         for dW, d, b in zip(self.weight_gradients, self.deltas, self.biases):
             parts.append(dW.ravel())
@@ -414,20 +456,32 @@ def graphs(
     twin = float64(net)
     loss = cbp.Trainer(twin, loss, "sgd").loss
     twin.gradient(X, T, loss, sample_weight=sample_weight)  # which refuses what does not fit
-    X = np.asarray(X, dtype=np.float64).reshape(-1, net.sizes[0])
-    targets = cbp.reference.losses.as_targets(np.asarray(T), len(X), net.sizes[-1])
+    X = twin.forward(X).a[0]  # standardised, if the network does so
+    values, labels = loss.targets(T, len(X), net.sizes[-1], np.dtype(np.float64))
+    if values is None:
+        values = np.eye(net.sizes[-1])[labels]
+    if twin.scaling is not None:
+        values = standardised(values, twin.scaling, net.sizes[-1])
+        twin.scaling = None
     shares = cbp.reference.losses.row_weights(len(X), sample_weight, loss.reduction)
-    return [Graph(twin, loss, x, t, float(s)) for x, t, s in zip(X, targets, shares)]
+    return [Graph(twin, loss, x, t, float(s)) for x, t, s in zip(X, values, shares)]
+
+
+def standardised(T: Array, scaling: Any, n_outputs: int) -> Array:
+    """Return targets in the units in which a network with a scaling measures its loss."""
+    each = n_outputs // T.shape[1]  # outputs that one target has
+    shift, scale = scaling.output_shift[::each], scaling.output_scale[::each]
+    result: Array = (T - shift) / scale
+    return result
 
 
 def float64(net: cbp.Network) -> cbp.Network:
-    """Return a float64 copy of a network: same layers, same parameters."""
-    if net.dtype == np.float64:
-        return net.copy()
-    layers = [
-        cbp.Dense(n, f, bias=b is not None, init="zeros")
-        for n, f, b in zip(net.sizes[1:], net.activations, net.biases)
-    ]
-    twin = cbp.Network([net.sizes[0], *layers], dtype="float64")
+    """Return a float64 copy of a network: same layers, same parameters, 0 where a mask is."""
+    layers = [replace(layer, init="zeros") for layer in net.layers]
+    twin = cbp.Network([net.sizes[0], *layers], dtype="float64", seed=net.seed)
     twin.parameters[...] = net.parameters
+    for W, layer in zip(twin.weights, twin.layers):
+        if layer.mask is not None:
+            W[~np.asarray(layer.mask)] = 0.0
+    twin.scaling = net.scaling
     return twin

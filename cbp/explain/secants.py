@@ -58,7 +58,7 @@ class Sensitivity:
 
     def __init__(self, g: Graph, weight: str, steps: ArrayLike) -> None:
         self._graph, self.weight = g, weight
-        self._index = list(g.places).index(weight)
+        self._index = g.position(weight)
         self.value = g.parameters[weight]
         self.gradient = g.gradients[weight]
         self.loss = self.loss_at(self.value)

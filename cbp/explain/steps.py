@@ -79,7 +79,9 @@ def _forward(g: Graph) -> Iterator[Step]:
         n_inputs, n_outputs = W.shape
         for j in range(n_outputs):
             terms = [
-                f"{names.output(layer, i)}·{names.weight(layer, i, j)}" for i in range(n_inputs)
+                f"{names.output(layer, i)}·{names.weight(layer, i, j)}"
+                for i in range(n_inputs)
+                if g.linked(layer, i, j)
             ]
             if b is not None:
                 terms.append(names.bias(layer, j))
@@ -112,6 +114,8 @@ def _backward(g: Graph) -> Iterator[Step]:
         for j in range(n_outputs):
             delta = f"∂L/∂{names.z(layer, j)}"
             for i in range(n_inputs):
+                if not g.linked(layer, i, j):
+                    continue
                 name = f"∂L/∂{names.weight(layer, i, j)}"
                 value = float(g.weight_gradients[layer][i, j])
                 yield Step("backward", name, f"{delta} · {names.output(layer, i)}", value)
@@ -122,17 +126,19 @@ def _backward(g: Graph) -> Iterator[Step]:
             return
         for i in range(n_inputs):
             terms = [
-                f"{names.weight(layer, i, j)} · ∂L/∂{names.z(layer, j)}" for j in range(n_outputs)
+                f"{names.weight(layer, i, j)} · ∂L/∂{names.z(layer, j)}"
+                for j in range(n_outputs)
+                if g.linked(layer, i, j)
             ]
             name = f"∂L/∂{names.a(layer - 1, i)}"
             yield Step("backward", name, _sum(terms), float(g.output_gradients[layer][i]))
 
 
 def _sum(terms: list[str]) -> str:
-    """Return the terms added up, cut if they are many."""
+    """Return the terms added up, cut if they are many; 0 if there are none."""
     if len(terms) > _MOST_TERMS:
         terms = [*terms[:2], f"... ({len(terms) - 3} more)", terms[-1]]
-    return " + ".join(terms)
+    return " + ".join(terms) or "0"
 
 
 def _list(names: list[str]) -> str:

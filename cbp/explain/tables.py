@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 
 import cbp
 
-from .chains import coupled
-from .formulas import Work, counts
+from .chains import coupled, n_paths
+from .formulas import Counts, Work, counts
 from .methods import derive
 from .nodes import Graph, graph
 
@@ -44,7 +44,8 @@ class Row(NamedTuple):
     method : str
         As `derive` calls it; "compiled" is ``net.gradient``, whose operations nobody counts.
     formula : Work or None
-        What it takes, by the formulas.
+        What it takes, by the formulas; None where a mask leaves weights out, since those are of
+        dense nets.
     counted : Work or None
         What it took; None if it was not done.
     difference : float or None
@@ -83,7 +84,7 @@ class Comparison:
     @property
     def agree(self) -> bool:
         """Whether every count equals its formula."""
-        return all(row.counted in (None, row.formula) for row in self.rows)
+        return all(r.counted == r.formula for r in self.rows if r.counted and r.formula)
 
     @property
     def largest_difference(self) -> float:
@@ -100,7 +101,8 @@ class Comparison:
         for row in self.rows:
             cells = [row.words]
             done, said = row.counted, row.formula
-            cells += [_integer(said and said.passes), _integer(said and said.visits)]
+            known = done or said
+            cells += [_integer(known and known.passes), _integer(known and known.visits)]
             for name in ("multiplications", "additions"):
                 cells += [_integer(getattr(done, name, None)), _integer(getattr(said, name, None))]
             cells.append("-" if row.difference is None else f"{row.difference:.1e}")
@@ -110,10 +112,11 @@ class Comparison:
 
     def _title(self) -> str:
         g = self.graph
-        c = _counts(g)
+        paths = sum(n_paths(g, layer, j) * _into(g, layer, j)
+                    for layer, z in enumerate(g.z) for j in range(len(z)))  # fmt: skip
         return (
-            f"{'-'.join(map(str, g.sizes))}: one gradient of {c.parameters:,} numbers, "
-            f"{c.edges:,} edges, {_integer(c.paths)} paths"
+            f"{'-'.join(map(str, g.sizes))}: one gradient of {len(g.places):,} numbers, "
+            f"{g.n_edges:,} edges, {_integer(paths)} paths"
         )
 
     def __str__(self) -> str:
@@ -136,7 +139,8 @@ class Comparison:
         ImportError
             matplotlib is not installed.
         """
-        bars = {r.words: float(r.formula.multiplications) for r in self.rows[::-1] if r.formula}
+        work = {row.words: row.formula or row.counted for row in self.rows[::-1]}
+        bars = {words: float(w.multiplications) for words, w in work.items() if w}
         ax = ax if ax is not None else pyplot().subplots(layout="constrained")[1]
         ax.barh(list(bars), list(bars.values()))
         ax.set_xscale("log")
@@ -185,25 +189,34 @@ def compare(
     """
     g = graph(net, x, t, loss)
     target = g.t[np.newaxis]
-    compiled = g.net.loss_and_gradient(g.x, target, g.loss)[1]
+    compiled = g.net.loss_and_gradient(g.x, target, g.loss)[1] * g.vector(1.0)
     seconds = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
         g.net.loss_and_gradient(g.x, target, g.loss)
         seconds.append(time.perf_counter() - start)
     rows = []
+    dense = all(mask is None for mask in g.masks)
     for method, formula in _counts(g).work.items():
+        said = formula if dense else None
         if formula.visits > limit:
-            rows.append(Row(method, formula, None, None, None))
+            rows.append(Row(method, said, None, None, None))
             continue
         done = derive(g, method)
         difference = float(np.abs(done.gradient - compiled).max())
-        rows.append(Row(method, formula, done.work, difference, done.seconds))
+        rows.append(Row(method, said, done.work, difference, done.seconds))
     rows.append(Row("compiled", None, None, 0.0, min(seconds)))
     return Comparison(g, rows)
 
 
-def _counts(g: Graph) -> Any:
+def _into(g: Graph, layer: int, j: int) -> int:
+    """Return how many parameters lead straight into a z."""
+    mask = g.masks[layer]
+    weights = g.sizes[layer] if mask is None else int(mask[:, j].sum())
+    return weights + (g.biases[layer] is not None)
+
+
+def _counts(g: Graph) -> Counts:
     bias = [b is not None for b in g.biases]
     return counts(g.sizes, bias=bias, softmax=coupled(g))
 
