@@ -109,6 +109,17 @@ def test_drawings(capsys, tmp_path):
     assert other.read_text() != file.read_text()
 
 
+def test_pages(capsys, tmp_path):
+    """-o writes one page, which knows the chosen weight."""
+    file = tmp_path / "net.html"
+    assert run(capsys, "2-2-2", "--weight", "w5", "-o", str(file)) == (0, "", "")
+    assert file.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+    net, x, t = article_net("C")
+    other = tmp_path / "other.html"
+    explain.graph(net, x, t, "squared_error").to_html(other, weight="w5")
+    assert file.read_bytes() == other.read_bytes()
+
+
 def test_saved_networks(capsys, tmp_path):
     """The file of a saved network is explained as the network itself is."""
     net = cbp.Network([3, 4, 2], "tanh", "softmax", seed=5)

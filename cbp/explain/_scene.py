@@ -181,6 +181,8 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
         behind = n_paths(graph, layer)  # paths from one z to L
         for i in shown[layer]:
             for j in shown[layer + 1]:
+                if not graph.linked(layer, i, j):
+                    continue
                 w, delta = float(graph.weights[layer][i, j]), float(graph.deltas[layer][j])
                 ends = place.ends(boxes[kinds[0], layer, i], boxes["z", layer + 1, j])
                 names = graph.names.output(layer, i), graph.names.z(layer, j)

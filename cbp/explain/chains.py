@@ -216,8 +216,8 @@ def paths(graph: Graph, weight: str, *, limit: int = LIMIT) -> Paths:
     return result
 
 
-def n_paths(graph: Graph, layer: int, j: int) -> int:
-    """Return how many paths lead from z j of a layer (both from 0) to L."""
+def n_paths(graph: Graph, layer: int, j: int = 0) -> int:
+    """Return how many paths lead from z j of a layer (both from 0) to L; j matters with masks."""
     behind = graph.masks[layer + 1 :]
     number = graph.sizes[-1] if coupled(graph) else 1
     if all(mask is None for mask in behind):

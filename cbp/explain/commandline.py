@@ -100,15 +100,14 @@ def run(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         if chosen.weight is not None:
             g.place(chosen.weight)
         if chosen.o:
-            page: Any = g
-            page.to_html(chosen.o, weight=chosen.weight)
+            g.to_html(chosen.o, weight=chosen.weight)
         elif chosen.svg:
             g.draw(chosen.weight).save(chosen.svg)
         elif chosen.trace:
             print(trace(g))
         else:
             print(_text(g, chosen.weight))
-    except (TypeError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {_sentence(error)}\n")
 
 
