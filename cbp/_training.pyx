@@ -482,11 +482,13 @@ cdef void keep_span(const Train *t, const char *g, Py_ssize_t at, Py_ssize_t cou
 
 
 cdef void keep_tile(const Train *t, const Tile *tile, const char *scratch) noexcept nogil:
-    """Puts a tile of the gradient from scratch into all of it."""
+    """Puts what is trained of a tile of the gradient from scratch into all of it."""
     cdef const Layer *layer = &t.net.layers[tile.layer]
     cdef Py_ssize_t item = t.net.kernel.itemsize, first = tile.strip * CBP_STRIP, r
     cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first)
-    if tile.columns == layer.n_out:
+    if not t.trainable[tile.layer] & 1:
+        pass
+    elif tile.columns == layer.n_out:
         keep_span(t, scratch, layer.offset + first * layer.n_out, n * layer.n_out,
                   &t.step.weights)
     else:
@@ -494,7 +496,7 @@ cdef void keep_tile(const Train *t, const Tile *tile, const char *scratch) noexc
             keep_span(t, scratch + r * tile.columns * item,
                       layer.offset + (first + r) * layer.n_out + tile.first, tile.columns,
                       &t.step.weights)
-    if tile.strip == 0 and layer.b != NULL:
+    if tile.strip == 0 and layer.b != NULL and t.trainable[tile.layer] & 2:
         keep_span(t, scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item,
                   layer.offset + layer.n_in * layer.n_out + tile.first, tile.columns,
                   &t.step.biases)
