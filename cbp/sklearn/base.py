@@ -26,15 +26,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import _check, _runtime
+from .. import _check, _runtime, callbacks, optimizers, schedules
 from .._backprop import ACTIVATIONS
 from .._progress import Progress
 from .._training import Diverged
+from ..callbacks import Callback, wants_batches
 from ..exceptions import DivergenceError
 from ..losses import Loss
 from ..network import Network, parameter_like
 from . import runs
-from .runs import Held, Optimizer, Rows, Run
+from .runs import Held, Optimizer, Rows, Run, Seat
 
 __all__ = ["Estimator", "NonFiniteError", "validated"]
 
@@ -156,6 +157,7 @@ class Estimator(BaseEstimator):
             dtype=dtype,
             seed=0,
             standardize=self.standardize,
+            dropout=self.dropout,
         )
         net.scaling = self.__dict__.get("_scaling")
         for view, values in zip((*net.weights, *net.biases), (*coefs, *biases)):
@@ -371,18 +373,25 @@ class Estimator(BaseEstimator):
         self.n_iter_ = 0
         run = Run(self, net, rows, train, batch_size)
         limit = 1 if incremental else self.max_iter
+        seated = self._seated(net)
         until = time.monotonic() + (self.max_seconds or np.inf)
         seconds = 0.0
         try:
+            for callback in seated:
+                callback.on_train_begin({})
             with Progress(limit, self.progress) as shown:
+                one = held is not None or bool(seated) or shown.shown
                 while self.n_iter_ < limit:
                     if self.max_seconds is not None:
                         seconds = until - time.monotonic()
                         if seconds <= 0.0:
                             break
-                    at_once = 1 if held is not None or shown.shown else self._epochs_at_once(n)
+                    for callback in seated:
+                        callback.on_epoch_begin(len(self.loss_curve_), {})
+                    at_once = 1 if one else self._epochs_at_once(rows, n)
                     losses = run.epochs(min(limit - self.n_iter_, at_once), seconds)
-                    if self._after_epochs(losses, n, held, restore) or run.error is not None:
+                    ends = self._after_epochs(losses, n, held, restore, seated)
+                    if ends or run.error is not None:
                         break
                     shown.update(self.n_iter_, {"loss": self.loss_})
                 else:
@@ -403,33 +412,73 @@ class Estimator(BaseEstimator):
             self._after_divergence(run.error, restore)
         if restore:
             net.parameters[...] = self._best_parameters
+        for callback in seated:
+            callback.on_train_end({})
+
+    def _seated(self, net: Network) -> list[Callback]:
+        """Return the callbacks, each with what it finds as its trainer."""
+        checked = callbacks.checked(self.callbacks)
+        seat = Seat(self, net)
+        for callback in checked:
+            if wants_batches(callback):
+                raise ValueError("`callbacks` of an estimator are not called for minibatches.")
+            callback.trainer = seat  # type: ignore[assignment]
+        return checked
+
+    def _called_back(self, seated: list[Callback]) -> bool:
+        """Tell the callbacks of the last epoch, and return whether one wants no more."""
+        if not seated:
+            return False
+        seat: Any = seated[0].trainer
+        seat.history.append_losses([self.loss_])
+        if self.validation_scores_ is not None:
+            seat.history.amend({"val_score": self.validation_scores_[-1]})
+        if self.__dict__.get("validation_loss_curve_"):
+            seat.history.amend({"val_loss": self.validation_loss_curve_[-1]})
+        for callback in seated:
+            callback.on_epoch_end(len(self.loss_curve_) - 1, seat.history.last())
+        return bool(seat.stopped)
 
     def _new_optimizer(self, net: Network) -> Optimizer:
         """Return the optimizer that the parameters ask for, without any past."""
+        # Dropout has a stream of its own; without it nothing is drawn that scikit-learn does not.
+        seed = int(self._random_state.randint(2**31)) if self.dropout else 0
+        if self.optimizer is not None:
+            given = optimizers.checked(self.optimizer)
+            return Optimizer(given.rule, given.hyper, given.starts, net, seed=seed)
+        plan = "constant"
+        starts: tuple[float, ...] = (0.0,)
         if self.solver == "adam":
-            rule = "adam"
+            rule, starts = "adam", (0.0, 0.0)
             hyper = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
         else:
+            plan, hyper = self.learning_rate, {"momentum": self.momentum}
             rule = "nesterov" if self.nesterovs_momentum else "momentum"
-            rule, hyper = rule if self.momentum else "sgd", {"momentum": self.momentum}
+            if not self.momentum:
+                rule, starts = "sgd", ()
         hyper["learning_rate"] = self.learning_rate_init
-        schedule = self.learning_rate if self.solver == "sgd" else "constant"
         hyper = {name: float(value) for name, value in hyper.items()}
-        return Optimizer(rule, hyper, schedule, float(self.power_t), net)
+        power_t = float(self.power_t)
+        return Optimizer(rule, hyper, starts, net, plan=plan, power_t=power_t, seed=seed)
 
-    @property
-    def _callbacks(self) -> Any:
-        """What is called after every epoch."""
-        return (self.callbacks,) if callable(self.callbacks) else self.callbacks
-
-    @property
     def _schedule(self) -> Any:
-        """A function (steps, base rate) -> rates, or None."""
-        return None
+        """Return the schedule, checked."""
+        if isinstance(self.schedule, schedules.ReduceOnPlateau):
+            raise ValueError(
+                "`schedule` must not be ReduceOnPlateau here: use `solver='sgd'` with "
+                "`learning_rate='adaptive'`."
+            )
+        return schedules.checked(self.schedule)
 
     def _extras(self, net: Network) -> dict[str, Any]:
         """Return what the loop is to do beside."""
-        return {}
+        clip_norm = 0.0
+        if self.clip_norm is not None:
+            clip_norm = _check.number(self.clip_norm, "clip_norm", above=0.0)
+        return {
+            "clip_norm": clip_norm,
+            "dropout": [layer.dropout or 0.0 for layer in net.layers],
+        }
 
     def _split(self, rows: Rows, Y: Any, weight: Any) -> tuple[NDArray[np.intp], Held]:
         """Return the rows to train on, and those held out, chosen as scikit-learn chooses them."""
@@ -446,15 +495,23 @@ class Estimator(BaseEstimator):
             )
         return train, Held(rows.X[held], Y[held], None if weight is None else weight[held], None)
 
-    def _epochs_at_once(self, n: int) -> int:
+    def _epochs_at_once(self, rows: Rows, n: int) -> int:
         """Return how many epochs may run before any rule could have its say."""
-        if self.verbose or self._callbacks or self._optimizer.schedule == "invscaling":
+        if self.verbose or (rows.sparse and self.max_seconds is not None):
+            return 1
+        # A batch without weight is no step: rates of steps would not tell the epoch.
+        if self._optimizer.plan == "invscaling" and rows.weight is not None:
             return 1
         patience = min(self.n_iter_no_change, _MOST_ORDERS) - self._no_improvement_count + 1
         return int(max(min(patience, _MOST_ORDERS // n), 1))
 
     def _after_epochs(
-        self, losses: NDArray[np.float64], n: int, held: Held | None, restore: bool
+        self,
+        losses: NDArray[np.float64],
+        n: int,
+        held: Held | None,
+        restore: bool,
+        seated: list[Callback],
     ) -> bool:
         """Tell of these epochs, and return whether the last of them is the last of all."""
         for loss in losses.tolist():
@@ -473,7 +530,7 @@ class Estimator(BaseEstimator):
                 if loss < best:
                     self.best_loss_ = loss
             self._optimizer.after_epoch(self.t_)
-            if any([callback(self) for callback in self._callbacks]):
+            if self._called_back(seated):
                 return True
             if self._no_improvement_count > self.n_iter_no_change:
                 what = "Validation score" if self.early_stopping else "Training loss"

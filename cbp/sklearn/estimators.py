@@ -111,8 +111,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
         `early_stopping`.
     max_seconds : float, optional
         Training ends with the first epoch that ends behind this time.
-    callbacks : callable or list of callables
-        Called with the estimator after every epoch; training ends when one returns True.
+    callbacks : cbp.Callback or function (epoch, logs), or a list of them
+        Called after every epoch. As its `trainer` a Callback finds `estimator`, `net`, `history`,
+        `learning_rate` and `stop()`.
     progress : bool or "auto", default=False
         Whether to show a progress line on stderr.
 
@@ -548,8 +549,9 @@ class MLPRegressor(RegressorMixin, Estimator):
         `early_stopping`.
     max_seconds : float, optional
         Training ends with the first epoch that ends behind this time.
-    callbacks : callable or list of callables
-        Called with the estimator after every epoch; training ends when one returns True.
+    callbacks : cbp.Callback or function (epoch, logs), or a list of them
+        Called after every epoch. As its `trainer` a Callback finds `estimator`, `net`, `history`,
+        `learning_rate` and `stop()`.
     progress : bool or "auto", default=False
         Whether to show a progress line on stderr.
 

@@ -13,11 +13,13 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from .._training import N_STATES, OPTIMIZERS, Diverged, Loop
+from .. import schedules
+from .._training import OPTIMIZERS, Diverged, Loop
+from ..history import History
 from ..losses import Targets
 from ..network import Network, parameter_like
 
-__all__ = ["Held", "Optimizer", "Rows", "Run"]
+__all__ = ["Held", "Optimizer", "Rows", "Run", "Seat"]
 
 # Numbers of a sparse matrix that are dense at a time.
 CHUNK = 2**20
@@ -41,7 +43,7 @@ class Optimizer:
         A key of OPTIMIZERS.
     hyper : dict
         The numbers of the rule.
-    schedule : {"constant", "invscaling", "adaptive"}
+    plan : {"constant", "invscaling", "adaptive"}
     learning_rate : float
         The present one.
     seed : int
@@ -56,16 +58,19 @@ class Optimizer:
         self,
         rule: str,
         hyper: dict[str, float],
-        schedule: str,
-        power_t: float,
+        starts: tuple[float, ...],
         net: Network,
+        *,
+        plan: str = "constant",
+        power_t: float = 0.5,
         seed: int = 0,
     ) -> None:
-        self.rule, self.hyper, self.schedule, self.power_t = rule, hyper, schedule, power_t
-        self.seed = seed
+        self.rule, self.hyper, self.seed = rule, hyper, seed
+        self.plan, self.power_t = plan, power_t
         self.learning_rate = hyper["learning_rate"]
-        n_states = N_STATES[OPTIMIZERS[rule]]
-        self.states = [parameter_like(net.n_parameters, net.dtype) for _ in range(n_states)]
+        self.states = [parameter_like(net.n_parameters, net.dtype) for _ in starts]
+        for state, start in zip(self.states, starts):
+            state[...] = start
         self.place: dict[str, Any] = {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -74,13 +79,23 @@ class Optimizer:
         self.states = [_like(array) for array in self.states]
 
     def after_epoch(self, samples_seen: int) -> None:
-        """Lower the learning rate as the schedule says."""
-        if self.schedule == "invscaling":
-            self.learning_rate = self.hyper["learning_rate"] / (samples_seen + 1) ** self.power_t
+        """Lower the learning rate as planned."""
+        if self.plan == "invscaling":
+            self.learning_rate = self._inverse(samples_seen)
+
+    def _inverse(self, samples_seen: int) -> float:
+        return self.hyper["learning_rate"] / (samples_seen + 1) ** self.power_t
+
+    def rates(self, n_epochs: int, n_batches: int, seen: int, n: int) -> NDArray[np.float64] | None:
+        """Return the rate of each step of epochs of n rows, where it changes between them."""
+        if self.plan != "invscaling":
+            return None
+        later = [self._inverse(seen + epoch * n) for epoch in range(1, n_epochs)]
+        return np.repeat([self.learning_rate, *later], n_batches)
 
     def stops(self, reason: str, verbose: Any) -> bool:
         """Return whether training ends for this reason, or goes on with a fifth of the rate."""
-        if self.schedule != "adaptive":
+        if self.plan != "adaptive":
             ending = "Stopping."
         elif self.learning_rate <= 1e-6:
             ending = "Learning rate too small. Stopping."
@@ -117,6 +132,38 @@ class Rows:
             yield X, *(None if part is None else part[rows] for part in others)
 
 
+class Seat:
+    """What a `cbp.Callback` finds as its trainer in a fit of an estimator.
+
+    Attributes
+    ----------
+    estimator : Estimator
+    net : Network
+    history : History
+        Of this fit.
+    stopped : bool
+        Whether a callback has called `stop`.
+    """
+
+    def __init__(self, estimator: Any, net: Network) -> None:
+        self.estimator, self.net = estimator, net
+        self.history = History()
+        self.stopped = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size, which may be set."""
+        return float(self.estimator._optimizer.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.estimator._optimizer.learning_rate = value
+
+    def stop(self) -> None:
+        """End the training behind this epoch."""
+        self.stopped = True
+
+
 class Run:
     """The compiled loop on one fit's rows, fed with one order after the other."""
 
@@ -144,7 +191,7 @@ class Run:
         if optimizer.place:
             self.loop.set_state(optimizer.place)
             self.loop.rewind()
-        self.train, self.schedule = train, estimator._schedule
+        self.train, self.estimator, self.schedule = train, estimator, estimator._schedule()
         self.n = rows.n if train is None else len(train)
         self.random_state = estimator._random_state if estimator.shuffle else None
         self.index = np.arange(self.n)
@@ -196,12 +243,17 @@ class Run:
         return losses
 
     def _rates(self, n_epochs: int, n_rows: int) -> NDArray[np.float64] | None:
-        """Return the learning rate of each step of these epochs, where a schedule says."""
+        """Return the learning rate of each step of epochs of so many rows, where it changes."""
+        n_batches = -(-n_rows // self.batch_size)
         if self.schedule is None:
-            return None
-        steps = n_epochs * -(-n_rows // self.batch_size)
-        numbers = self.loop.step + np.arange(steps)
-        return np.ascontiguousarray(self.schedule(numbers, self.optimizer.learning_rate))
+            return self.optimizer.rates(n_epochs, n_batches, self.estimator.t_, self.n)
+        return schedules.rates(
+            self.schedule,
+            self.loop.step,
+            n_epochs * n_batches,
+            self.optimizer.learning_rate,
+            self.estimator._network().dtype,
+        )
 
     def keep(self) -> None:
         """Leave the optimizer as the run has left it."""
