@@ -7,11 +7,13 @@ byte behind each.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,20 +156,36 @@ class Browser:
         ]
 
 
+# Chromium reads from file 3 and writes to file 4.
+LAUNCH = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def _above_9(fd: int) -> int:
+    """The same file under a number that the launcher does not overwrite."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(fd)
+    return moved
+
+
 @contextmanager
 def browser(program: str, folder: Path) -> Iterator[Browser]:
     """A headless browser with a profile of its own, closed at the end."""
-    to_read, its_write = os.pipe()
-    its_read, to_write = os.pipe()
+    to_read, its_write = map(_above_9, os.pipe())
+    its_read, to_write = map(_above_9, os.pipe())
     command = [
         program, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={folder}",
         "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
         "--no-first-run", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", "--mute-audio",
     ]  # fmt: skip
-    shell = ["sh", "-c", f'exec "$0" "$@" 3<&{its_read} 4>&{its_write}', *command]
+    launcher = [sys.executable, "-S", "-c", LAUNCH, str(its_read), str(its_write), *command]
     process = subprocess.Popen(
-        shell, pass_fds=(its_read, its_write), stdin=subprocess.DEVNULL,
+        launcher, pass_fds=(its_read, its_write), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(its_read)
