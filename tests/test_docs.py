@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 
 import pytest
 
@@ -43,3 +44,16 @@ def test_every_public_name_has_a_docstring(name):
         for attribute, value in vars(thing).items():
             if not attribute.startswith("_") and (callable(value) or isinstance(value, property)):
                 assert (value.__doc__ or "").strip(), f"{name}.{attribute}"
+
+
+def test_the_tour_of_explain(repo_root):
+    """Every line of docs/explain.md that is typed into Python prints what stands there."""
+    text = (repo_root / "docs" / "explain.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```pycon\n(.*?)^```$", text, re.M | re.S)
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    names: dict[str, object] = {}
+    for number, block in enumerate(blocks):
+        test = parser.get_doctest(block, names, f"block {number}", "docs/explain.md", 0)
+        runner.run(test, clear_globs=False)
+        names = test.globs
+    assert runner.failures == 0 and runner.tries > 30

@@ -72,6 +72,13 @@ def test_S2_the_nine_equations_of_1986():
             np.testing.assert_allclose(mine, theirs, rtol=1e-12)
 
 
+def test_S2_the_guide_tells_who_came_before(repo_root):
+    """The guide names Linnainmaa and Werbos, and calls nobody of 1986 the inventor."""
+    text = (repo_root / "docs" / "explain.md").read_text(encoding="utf-8")
+    assert "Linnainmaa" in text and "Werbos" in text
+    assert "invented by" not in text.lower() and "inventor" not in text.lower()
+
+
 @pytest.mark.parametrize("letter", NETS)
 def test_S3_training_lowers_the_loss(letter):
     """fit() updates every edge's weight so that the loss falls, at every one of 100 steps."""
