@@ -41,6 +41,8 @@ ctypedef struct Tile:
 ctypedef struct Batch:
     Py_ssize_t n
     const char *x
+    int source                 # the type of x: CBP_SAME or another
+    Py_ssize_t x_itemsize
     const double *weight
     double total               # sum of the rows' weights
     bint mean                  # whether the loss is divided by it
@@ -72,6 +74,7 @@ cdef class Core:
     cdef int team(self, Objective objective, int n_threads) noexcept
 
 
+cdef int source_of(Buffer held, Py_ssize_t itemsize) except -1
 cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept nogil
 cdef Py_ssize_t work_bytes(const Net *net, Py_ssize_t rows, bint training, bint sums,
                            int threads) noexcept nogil

@@ -40,17 +40,25 @@ from cbp._kernels cimport (
     CBP_CUSTOM,
     CBP_CUSTOM_LOSS,
     CBP_ELU,
+    CBP_FLOAT16,
+    CBP_FLOAT32,
+    CBP_FLOAT64,
     CBP_GAUSSIAN,
     CBP_GELU,
     CBP_HARD_SIGMOID,
     CBP_HUBER,
     CBP_IDENTITY,
+    CBP_INT16,
+    CBP_INT32,
+    CBP_INT64,
+    CBP_INT8,
     CBP_LEAKY_RELU,
     CBP_LOG_SOFTMAX,
     CBP_MISH,
     CBP_POISSON,
     CBP_QUANTILE,
     CBP_RELU,
+    CBP_SAME,
     CBP_SELU,
     CBP_SIGMOID,
     CBP_SILU,
@@ -61,6 +69,10 @@ from cbp._kernels cimport (
     CBP_SQUARED_ERROR,
     CBP_STRIP,
     CBP_TANH,
+    CBP_UINT16,
+    CBP_UINT32,
+    CBP_UINT64,
+    CBP_UINT8,
     cbp_assemble,
     cbp_clock,
     cbp_close,
@@ -104,6 +116,25 @@ cdef enum:
     PACKED_ROWS = 48
     TASK_TERMS = 1 << 28      # multiply-adds of one task over a packed panel: some milliseconds,
                               # so that signals are heard; fewer rows would not pay for the packing
+
+
+# ---- types of inputs ---------------------------------------------------------------------------
+
+cdef int source_of(Buffer held, Py_ssize_t itemsize) except -1:
+    """The code of the type of a held array's elements; 0 where it is the network's own."""
+    cdef bytes letter = held.view.format
+    cdef dict codes
+    if letter == (b"f" if itemsize == 4 else b"d"):
+        return CBP_SAME
+    if letter in b"fde":
+        codes = {2: CBP_FLOAT16, 4: CBP_FLOAT32, 8: CBP_FLOAT64}
+    elif letter in b"bhilq":
+        codes = {1: CBP_INT8, 2: CBP_INT16, 4: CBP_INT32, 8: CBP_INT64}
+    elif letter in b"?BHILQ":
+        codes = {1: CBP_UINT8, 2: CBP_UINT16, 4: CBP_UINT32, 8: CBP_UINT64}
+    else:
+        raise ValueError(f"The compiled core was given elements of the format {letter!r}.")
+    return codes[held.view.itemsize]
 
 
 # ---- memory of a sweep ------------------------------------------------------------------------
@@ -279,8 +310,9 @@ cdef void sweep_gather(const Net *net, const Work *work, const Batch *batch, Py_
     if batch.target.index != NULL:
         index = batch.target.index + row
     else:
-        x += row * n_in * item
-    net.kernel.gather(work.a[0] + row * CBP_STRIP * item, work.stride, x, n_in, index, n, n_in)
+        x += row * n_in * batch.x_itemsize
+    net.kernel.gather_from(batch.source, work.a[0] + row * CBP_STRIP * item, work.stride, x, n_in,
+                           index, n, n_in)
     if net.inputs != NULL:
         net.kernel.affine(work.a[0] + row * CBP_STRIP * item, work.stride, net.inputs, n, n_in)
 
@@ -487,6 +519,8 @@ ctypedef struct ForwardRun:
     const Net *net
     Work *works                # one for each thread
     const char *x
+    int source                 # the type of x
+    Py_ssize_t x_itemsize
     Py_ssize_t n, block
     char **z                   # (n, n_out) of each layer, or NULL
     char **a
@@ -504,7 +538,8 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
     cdef Py_ssize_t item = kernel.itemsize, n_in = net.layers[0].n_in, n_out, panel
     cdef int l, activation
     cdef bint softmax
-    kernel.gather(work.a[0], work.stride, run.x + row * n_in * item, n_in, NULL, n, n_in)
+    kernel.gather_from(run.source, work.a[0], work.stride, run.x + row * n_in * run.x_itemsize,
+                       n_in, NULL, n, n_in)
     if net.inputs != NULL:
         kernel.affine(work.a[0], work.stride, net.inputs, n, n_in)
     for l in range(net.n_layers):
@@ -839,7 +874,8 @@ cdef class Core:
         cdef int threads
         cdef char *memory
         cdef list buffers = []
-        run.x = x.bind(X, -1, self.net.layers[0].n_in, self.itemsize, False)
+        run.x = x.bind(X, -1, self.net.layers[0].n_in, 0, False)
+        run.source, run.x_itemsize = source_of(x, self.itemsize), x.view.itemsize
         run.n = x.view.shape[0]
         if run.n == 0:
             return 1
@@ -921,7 +957,8 @@ cdef class Core:
         cdef uint64_t fpenv
         cdef double total = 0.0
         cdef Py_ssize_t columns = self.check_loss(loss, target, labels)
-        batch.x = x.bind(X, -1, self.net.layers[0].n_in, self.itemsize, False)
+        batch.x = x.bind(X, -1, self.net.layers[0].n_in, 0, False)
+        batch.source, batch.x_itemsize = source_of(x, self.itemsize), x.view.itemsize
         batch.n = n = x.view.shape[0]
         if n == 0:
             raise ValueError("X must have rows.")

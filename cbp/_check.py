@@ -22,6 +22,8 @@ from numpy.typing import DTypeLike, NDArray
 from . import _runtime
 
 SEED_LIMIT = 2**64
+# Inputs that are larger in the network's type keep their own: see `rows`.
+_MOST_BYTES = 2**22
 # Before NumPy 1.24 rows of different lengths became an array of lists, with a warning.
 _RAGGED_WARNS = np.lib.NumpyVersion(np.__version__) < "1.24.0"
 
@@ -126,11 +128,18 @@ def memory_bytes() -> float:
 
 
 def rows(
-    X: Any, n_columns: int, dtype: np.dtype[Any], *, one_row: bool = False, least: int = 0
+    X: Any,
+    n_columns: int,
+    dtype: np.dtype[Any],
+    *,
+    one_row: bool = False,
+    least: int = 0,
+    typed: bool = False,
 ) -> NDArray[Any]:
     """Return the inputs X as a matrix (n_samples, n_columns).
 
-    `one_row`: whether a 1-d X is one row; `least`: how many rows there must be.
+    `one_row`: whether a 1-d X is one row; `least`: how many rows there must be; `typed`: whether
+    a large X may keep its own type, which the core converts minibatch by minibatch.
     """
     # What a loop over single rows hands in goes through here in about a microsecond.
     if not (
@@ -155,7 +164,10 @@ def rows(
                 f"`X` must have {count(n_columns, 'column')} (the network's inputs), "
                 f"got {source.shape[1]}."
             )
-        X = converted(source, "X", dtype)
+        if typed and _is_convertible(source) and source.size * dtype.itemsize > _MOST_BYTES:
+            X = _checked_in_parts(source, "X", dtype)
+        else:
+            X = converted(source, "X", dtype)
     elif not is_finite(X):
         _name_culprit(X, X, "X")
     if len(X) < least:
@@ -228,6 +240,26 @@ def converted(source: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[
     return result
 
 
+def _is_convertible(source: NDArray[Any]) -> bool:
+    """Return whether the core can convert the rows of an array of numbers by itself."""
+    native = source.dtype.isnative and source.dtype.itemsize <= 8
+    return native and source.flags.c_contiguous and source.flags.aligned
+
+
+def _checked_in_parts(source: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `source` in its own type, all of which is finite in `dtype`; copies parts of it."""
+    if source.dtype == dtype:
+        return converted(source, name, dtype)
+    if source.dtype.kind == "f":
+        rows = max(_MOST_BYTES // (8 * source.shape[1]), 1)
+        for first in range(0, len(source), rows):
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                part = source[first : first + rows].astype(dtype)
+            if not is_finite(part):
+                _name_culprit(part, source[first : first + rows], name, first)
+    return source
+
+
 def _from_objects(objects: NDArray[Any], array: Any, name: str) -> NDArray[np.float64]:
     """Return an array of Python numbers as float64."""
     if objects.ndim == 0:
@@ -268,11 +300,13 @@ def is_finite(array: NDArray[Any]) -> bool:
     return _runtime.all_finite(array)
 
 
-def _name_culprit(result: NDArray[Any], source: NDArray[Any], name: str) -> None:
-    """Raise the error that names the first element that is not finite."""
+def _name_culprit(
+    result: NDArray[Any], source: NDArray[Any], name: str, first_row: int = 0
+) -> None:
+    """Raise the error that names the first element that is not finite, in rows from `first_row`."""
     first = int(np.argmin(np.isfinite(result)))
     value = source[np.unravel_index(first, result.shape)]
-    place = _place(first, result.shape)
+    place = _place(first, result.shape, first_row)
     if np.isfinite(value):
         wider = " or use `dtype='float64'`" if result.dtype == np.float32 else ""
         raise ValueError(
@@ -296,9 +330,11 @@ def _dimensions(array: NDArray[Any]) -> str:
     return "a single number" if array.ndim == 0 else f"{array.ndim}-d of shape {array.shape}"
 
 
-def _place(first: int, shape: tuple[int, ...]) -> str:
-    """Return "in row 3, column 1" for the flat index of an element."""
-    at = map(int, np.unravel_index(first, shape))
+def _place(first: int, shape: tuple[int, ...], first_row: int = 0) -> str:
+    """Return "in row 3, column 1" for the flat index of an element in rows from `first_row`."""
+    at = [int(i) for i in np.unravel_index(first, shape)]
+    if at:
+        at[0] += first_row
     return "in " + ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at))
 
 

@@ -52,6 +52,19 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_NADAM
         CBP_RMSPROP_MOMENTUM
         CBP_RPROP
+    enum:
+        CBP_SAME
+        CBP_INT8
+        CBP_UINT8
+        CBP_INT16
+        CBP_UINT16
+        CBP_INT32
+        CBP_UINT32
+        CBP_INT64
+        CBP_UINT64
+        CBP_FLOAT16
+        CBP_FLOAT32
+        CBP_FLOAT64
     ctypedef struct cbp_hyper:
         double rate, rate_2, momentum, beta_1, beta_2, root, epsilon, lower, upper
         double l2, l1, clip_value, decay, factor
@@ -95,6 +108,9 @@ cdef extern from "cbp_kernels.h" nogil:
         int itemsize
         void (*gather)(void *strips, Py_ssize_t stride, const void *rows, Py_ssize_t row_stride,
                        const Py_ssize_t *index, Py_ssize_t n, Py_ssize_t c) noexcept nogil
+        void (*gather_from)(int source, void *strips, Py_ssize_t stride, const void *rows,
+                            Py_ssize_t row_stride, const Py_ssize_t *index, Py_ssize_t n,
+                            Py_ssize_t c) noexcept nogil
         void (*scatter)(void *rows, Py_ssize_t row_stride, const void *strips, Py_ssize_t stride,
                         Py_ssize_t n, Py_ssize_t c) noexcept nogil
         void (*transpose)(void *wt, const void *w, Py_ssize_t row_stride, Py_ssize_t i,

@@ -252,13 +252,13 @@ cdef class Buffer:
     cdef char *bind(self, object array, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t itemsize,
                     bint writable) except NULL:
         """Address of a C-contiguous array of shape (rows, columns), or (rows,) where columns is
-        0; rows -1 takes any number."""
+        0; rows -1 takes any number, itemsize 0 any element."""
         cdef int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
         cdef int ndim = 2 if columns else 1
         self.release()
         PyObject_GetBuffer(array, &self.view, flags)
         self.held = True
-        if (self.view.ndim != ndim or self.view.itemsize != itemsize
+        if (self.view.ndim != ndim or (itemsize and self.view.itemsize != itemsize)
                 or (rows >= 0 and self.view.shape[0] != rows)
                 or (columns and self.view.shape[1] != columns)):
             shape = tuple(self.view.shape[j] for j in range(self.view.ndim))

@@ -29,6 +29,7 @@ from cbp._backprop cimport (
     lay_out_dropped,
     look,
     row_block,
+    source_of,
     sweep_phases,
     sweep_task,
     sweep_tasks,
@@ -52,6 +53,7 @@ from cbp._kernels cimport (
     CBP_RPROP,
     CBP_SGD,
     CBP_SOFTMAX,
+    CBP_SAME,
     CBP_STRIP,
     cbp_assemble,
     cbp_clock,
@@ -654,6 +656,8 @@ cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
         return False
     if min(steps, t.n_rates if t.rates != NULL else steps) < ROOM_STEPS:
         return False
+    if t.batch.source != CBP_SAME:
+        return False
     if (t.mask != NULL or t.average != NULL or t.dropout != NULL or t.by_rows
             or t.clip_norm != 0.0 or t.batch.function != NULL or t.net.inputs != NULL):
         return False
@@ -878,7 +882,9 @@ cdef class Loop:
         self._refuse_while_running()
         columns = core.check_loss(self.objective, target, labels)
         self.bound = False
-        t.batch.x = self.x.bind(X, -1, core.net.layers[0].n_in, core.itemsize, False)
+        t.batch.x = self.x.bind(X, -1, core.net.layers[0].n_in, 0, False)
+        t.batch.source = source_of(self.x, core.itemsize)
+        t.batch.x_itemsize = self.x.view.itemsize
         n = self.x.view.shape[0]
         if n == 0:
             raise ValueError("X must have rows.")

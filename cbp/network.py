@@ -513,7 +513,7 @@ class Network:
         RuntimeError
             The network is being trained by another thread.
         """
-        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True)
+        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, typed=True)
         shape = (len(X), self._layers[-1].n_outputs)
         if out is None:
             out = np.empty(shape, self._dtype)

@@ -609,7 +609,7 @@ class Trainer:
     ) -> Data:
         """Return checked arrays; `table`: weights of the classes."""
         net = self.net
-        rows = _check.rows(X, net.sizes[0], net.dtype, least=1)
+        rows = _check.rows(X, net.sizes[0], net.dtype, least=1, typed=True)
         targets = net._targets(self.loss, Y, len(rows))
         weight = None if sample_weight is None else _check.row_weights(sample_weight, len(rows))
         if table is not None:
@@ -638,7 +638,7 @@ class Trainer:
         self, X: Any, Y: Any, fraction: float, split: str
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows to train on and the rows to validate on."""
-        n_rows, net = len(_check.rows(X, self.net.sizes[0], self.net.dtype, least=1)), self.net
+        n_rows, net = len(_check.rows(X, self.net.sizes[0], self.net.dtype, least=1, typed=True)), self.net
         targets = losses.Targets(None, None)
         if split == "stratified":
             targets = self.loss.targets(Y, n_rows, net.sizes[-1], net.dtype)

@@ -44,6 +44,12 @@ enum cbp_optimizer {
     CBP_TWO_STATES, CBP_ADAM = CBP_TWO_STATES, CBP_NADAM, CBP_RMSPROP_MOMENTUM, CBP_RPROP
 };
 
+/* Types of the user's rows; CBP_SAME: the table's own. */
+enum cbp_source {
+    CBP_SAME, CBP_INT8, CBP_UINT8, CBP_INT16, CBP_UINT16, CBP_INT32, CBP_UINT32, CBP_INT64,
+    CBP_UINT64, CBP_FLOAT16, CBP_FLOAT32, CBP_FLOAT64
+};
+
 /* Scalars of one update, in double; each is rounded to T once.  What depends on the step number
  * (bias corrections) and on conventions (where epsilon stands, how l2 scales with the batch)
  * is folded in by the caller. */
@@ -130,6 +136,10 @@ typedef struct cbp_kernels {
     /* strips[c/16][r][16] = rows[index[r]][c], pad lanes +0.  index NULL: rows 0 .. n-1.  Cost 2nc. */
     void (*gather)(void *strips, ptrdiff_t stride, const void *rows, ptrdiff_t row_stride,
                    const ptrdiff_t *index, ptrdiff_t n, ptrdiff_t c);
+    /* The same from rows of another type, each element rounded once to T; finite numbers only.
+     * Cost 2nc to 4nc. */
+    void (*gather_from)(int source, void *strips, ptrdiff_t stride, const void *rows,
+                        ptrdiff_t row_stride, const ptrdiff_t *index, ptrdiff_t n, ptrdiff_t c);
     /* rows[r][c] = strips[c/16][r][16]. */
     void (*scatter)(void *rows, ptrdiff_t row_stride, const void *strips, ptrdiff_t stride,
                     ptrdiff_t n, ptrdiff_t c);

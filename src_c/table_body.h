@@ -5,6 +5,7 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .has_fma = VEC_HAS_FMA,
     .itemsize = sizeof(T),
     .gather = FN(gather),
+    .gather_from = FN(gather_from),
     .scatter = FN(scatter),
     .transpose = FN(transpose),
     .matmul = FN(matmul),
