@@ -484,6 +484,7 @@ class Trainer:
         if fraction:
             rows, held = self._split(X, Y, fraction, split)
         if not self.history.epochs and self.net.scaling is None:
+            _check.rows(X, self.net.sizes[0], self.net.dtype, least=1, typed=True)
             self.net._prepare(self.loss, X, Y, rows)
         data = self._data(X, Y, sample_weight)
         validation = self._validation(validation_data)

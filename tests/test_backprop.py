@@ -245,7 +245,9 @@ def test_wrong_arrays_are_refused():
     with pytest.raises(ValueError, match=r"array of shape \(5, 2\)"):
         net.core.predict(X, np.empty((5, 2)), 1)
     with pytest.raises(ValueError, match="8 bytes an element"):
-        net.core.predict(X.astype(np.float32), np.empty((6, 2)), 1)
+        net.core.predict(X, np.empty((6, 2), np.float32), 1)
+    with pytest.raises(ValueError, match="elements of the format"):
+        net.core.predict(X.astype(complex), np.empty((6, 2)), 1)
     with pytest.raises(ValueError, match="contiguous"):
         net.core.predict(np.asfortranarray(X), np.empty((6, 2)), 1)
     with pytest.raises((ValueError, BufferError)):
