@@ -13,7 +13,7 @@ import pytest
 
 import cbp
 from cbp import explain
-from cbp.explain import page
+from cbp.explain import _scene, page
 from cbp.explain._typeset import aligned, exact, integer, short
 
 PHONE, DESK = 360, 1280
@@ -36,10 +36,20 @@ def some(sizes, hidden, output, **options):
     return explain.graph(net, np.linspace(-1.0, 2.0, sizes[0]), np.eye(sizes[-1])[-1])
 
 
+def masked():
+    """A net whose first layer sees its inputs in two groups, and whose last unit leads nowhere."""
+    first = np.kron(np.eye(2), np.ones((2, 2))).astype(bool)
+    last = np.array([[1, 1], [1, 1], [1, 0], [0, 0]], dtype=bool)
+    layers = [cbp.Dense(4, "tanh", mask=first), cbp.Dense(2, "identity", mask=last)]
+    net = cbp.Network([4, *layers], dtype="float64", seed=3)
+    return explain.graph(net, [1.0, -1.0, 0.5, 2.0], [0.25, 0.75], "squared_error")
+
+
 GRAPHS = {
     "C": net_c,
     "deep": lambda: some([3, 4, 3, 2], "tanh", "identity"),
     "soft": lambda: some([2, 3, 3], "relu", "softmax"),
+    "masked": lambda: masked(),
     "one": lambda: some([1, 1], "tanh", "sigmoid"),
     "big": lambda: some([784, 30, 10], "sigmoid", "sigmoid", bias=False),
 }
@@ -198,6 +208,31 @@ def test_the_race_ends_with_the_counts_of_explain():
             assert int(before[0].replace(",", "")) <= int(after[0].replace(",", ""))
 
 
+def test_a_masked_net_is_counted_by_doing_it():
+    """Where weights are missing, the formulas of dense nets do not hold."""
+    g = masked()
+    work = embedded(page.html(g))["work"]
+    for row, name in zip(work["rows"], page.METHODS, strict=True):
+        assert row["multiplications"] == integer(explain.derive(g, name).work.multiplications)
+    walked = sum(len(path.factors) for name in g.places for path in explain.paths(g, name))
+    assert work["visits"] == integer(walked) and work["edges"] == integer(g.n_edges)
+
+
+def test_lines_know_how_often_the_path_sum_walks_along_them():
+    """Each line's number is what following every path of every parameter counts."""
+    for make in GRAPHS.values():
+        g = make()
+        if len(g.places) > 100:
+            continue
+        walked = dict.fromkeys(((e.source, e.target) for e in g.edges), 0)
+        for name in g.places:
+            for path in explain.paths(g, name):
+                for step in itertools.pairwise(path.nodes):
+                    walked[step] = walked.get(step, 0) + 1
+        for line in _scene.scene(g, (), "right", 6).lines:
+            assert line.visits == walked[line.source, line.target], line
+
+
 def test_the_race_of_a_net_beyond_64_bits():
     """Counts of any size become bars, in frames that grow."""
     assert [page._power(10**400, share) for share in (0.0, 0.5, 1.0)] == [0, 10**200, 10**400]
@@ -289,7 +324,7 @@ def test_paths_are_lit_one_after_another(files, tab):
 
 
 @in_browser
-@pytest.mark.parametrize("name", ["C", "deep", "soft", "one"])
+@pytest.mark.parametrize("name", ["C", "deep", "soft", "masked", "one"])
 def test_stepping_fills_in_pythons_values(name, files, tab):
     """Values come forward, derivatives backward, each with Python's digits; at the end all."""
     g = GRAPHS[name]()

@@ -161,7 +161,7 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
                 if kind == "z" and graph.biases[layer - 1] is not None:
                     name = graph.names.bias(layer - 1, index)
                     extra = name, graph.parameters[name]
-                elif kind == "y":
+                elif kind == "y" and len(graph.t) == n:
                     extra = ("t" if n == 1 else f"t{index + 1}"), float(graph.t[index])
                 cards.append(Card(node, place.box(kind, along, slot, len(slots)), extra))
             if kind in "xz":
@@ -174,11 +174,11 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
     boxes = {(c.node.kind, c.node.layer, c.node.index): c.box for c in cards}
     taken = [card.box for card in cards] + [gap.box for gap in gaps]
     lines: list[Line] = []
-    arriving = 0  # paths that have reached one output of the layer before
+    arriving = [0] * graph.sizes[0]  # paths that have reached each input of the layer
     for layer in range(n_layers):
         kinds = ["x" if layer == 0 else "h", "z", "y" if layer == n_layers - 1 else "h"]
         group = []
-        behind = n_paths(graph, layer)  # paths from one z to L
+        behind = {j: n_paths(graph, layer, j) for j in shown[layer + 1]}  # from each z to L
         for i in shown[layer]:
             for j in shown[layer + 1]:
                 if not graph.linked(layer, i, j):
@@ -187,12 +187,11 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
                 ends = place.ends(boxes[kinds[0], layer, i], boxes["z", layer + 1, j])
                 names = graph.names.output(layer, i), graph.names.z(layer, j)
                 weight = graph.names.weight(layer, i, j)
-                visits = (1 + arriving) * behind
+                visits = (1 + arriving[i]) * behind[j]
                 group.append(Line(*names, weight, w, w * delta, ends, None, False, visits, None))
         lines += _labelled(group, place, weights)
-        arriving = graph.sizes[layer] * (1 + arriving) + (graph.biases[layer] is not None)
+        arriving = _arriving(graph, layer, arriving)
         slope, back = graph.slopes[layer], graph.output_gradients[layer + 1]
-        visits = arriving if slope.ndim == 2 else arriving * behind
         for j in shown[layer + 1]:
             for k in shown[layer + 1] if slope.ndim == 2 else [j]:
                 partial = float(slope[j, k] if slope.ndim == 2 else slope[j])
@@ -200,20 +199,31 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
                 ends = place.ends(boxes["z", layer + 1, j], box)
                 names = graph.names.z(layer, j), graph.names.a(layer, k)
                 share = partial * float(back[k])
+                visits = arriving[j] * (1 if slope.ndim == 2 else behind[j])
                 where = None if slope.ndim == 2 else place.tally(ends, visits, taken)
                 line = Line(*names, None, partial, share, ends, None, False, visits, where)
                 lines.append(line)
     if coupled(graph):
-        arriving *= graph.sizes[-1]
+        arriving = [sum(arriving)] * graph.sizes[-1]
     for k in shown[n_layers]:
         ends = place.ends(boxes["y", n_layers, k], boxes["L", n_layers + 1, 0])
         partial = float(graph.loss_slope[k])
         name = graph.names.a(n_layers - 1, k)
-        where = place.tally(ends, arriving, taken)
+        where = place.tally(ends, arriving[k], taken)
         lines.append(
-            Line(name, "L", None, partial, partial, ends, None, False, arriving, where)
+            Line(name, "L", None, partial, partial, ends, None, False, arriving[k], where)
         )
     return Scene(*place.size(), flow, place.font, cards, lines, gaps, captions)
+
+
+def _arriving(graph: Graph, layer: int, before: list[int]) -> list[int]:
+    """Return how many paths have reached each z of a layer, those of its own weights included."""
+    mask, bias = graph.masks[layer], int(graph.biases[layer] is not None)
+    n = graph.sizes[layer + 1]
+    if mask is None:
+        return [len(before) + sum(before) + bias] * n
+    return [sum(1 + b for b, is_there in zip(before, mask[:, j]) if is_there) + bias
+            for j in range(n)]  # fmt: skip
 
 
 def _slots(shown: list[int]) -> list[int]:
@@ -323,7 +333,8 @@ class _Right(_Place):
 
     def size(self) -> tuple[float, float]:
         """Return width and height of everything."""
-        return self.along + self.card_width + 12.0, self.head + self.pitch * self.rows - self.space + 8.0
+        height = self.head + self.pitch * self.rows - self.space
+        return self.along + self.card_width + 12.0, height + 8.0
 
 
 class _Down(_Place):

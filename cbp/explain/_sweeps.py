@@ -7,7 +7,7 @@ by its first node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ class _Sweep:
                 ))  # fmt: skip
             yield from self._column("a", n_out, made)
         n = g.sizes[-1]
-        symbols, numbers = self._loss(_LOSSES, lambda term: _sum(n, term))
+        symbols, numbers = self._loss(_LOSSES, lambda term: _sum(range(n), term))
         lines = [[names.a(self.last, k), "L"] for k in range(n)]
         yield from self._column(
             "L", 1, [_step("<i>L</i>", symbols, numbers, g.value, values=["L"], lines=lines)]
@@ -137,15 +137,16 @@ class _Sweep:
     def _z(self, layer: int, j: int) -> dict[str, Any]:
         """z = Σ w a + b."""
         g, names = self.g, self.names
-        n, a, W, b = g.sizes[layer], g.a[layer], g.weights[layer], g.biases[layer]
-        symbols = _sum(n, lambda i: f"{html_name(names.weight(layer, i, j))} "
+        a, W, b = g.a[layer], g.weights[layer], g.biases[layer]
+        inputs = [i for i in range(g.sizes[layer]) if g.linked(layer, i, j)]
+        symbols = _sum(inputs, lambda i: f"{html_name(names.weight(layer, i, j))} "
                                     f"{html_name(names.output(layer, i))}")  # fmt: skip
-        numbers = _sum(n, lambda i: f"{_number(W[i, j])} · {_number(a[i])}")
+        numbers = _sum(inputs, lambda i: f"{_number(W[i, j])} · {_number(a[i])}")
         if b is not None:
             symbols += f" + {html_name(names.bias(layer, j))}"
             numbers += f" + {_number(b[j])}"
         z = names.z(layer, j)
-        lines = [[names.output(layer, i), z] for i in range(n) if self._is_seen(layer, i)]
+        lines = [[names.output(layer, i), z] for i in inputs if self._is_seen(layer, i)]
         return _step(html_name(z), symbols, numbers, g.z[layer][j], values=[z], lines=lines)
 
     def _loss(
@@ -156,7 +157,8 @@ class _Sweep:
         """Return a formula of the outputs and targets in symbols and in numbers, if it is known."""
         g = self.g
         f = formulas.get(g.loss.name)
-        if f is None or g.share != 1.0:
+        plain = g.share == 1.0 and len(g.t) == g.sizes[-1]
+        if f is None or not plain or bool(getattr(g.loss, "label_smoothing", False)):
             return "", ""
         n, y = g.sizes[-1], self.names.a
         symbols = over(
@@ -168,30 +170,30 @@ class _Sweep:
         """∂L/∂z = Σ ∂L/∂a ∂a/∂z; only softmax has more than one a for a z."""
         g, names, slopes = self.g, self.names, self.g.slopes[layer]
         mixes = slopes.ndim == 2
-        n, z, back = len(slopes) if mixes else 1, names.z(layer, j), g.output_gradients[layer + 1]
+        units, z = list(range(len(slopes))) if mixes else [j], names.z(layer, j)
+        back = g.output_gradients[layer + 1]
 
         def symbol(k: int) -> str:
-            a = names.a(layer, k if mixes else j)
+            a = names.a(layer, k)
             return f"{html_partial('L', a)} · {html_partial(a, z)}"
 
         def number(k: int) -> str:
-            if mixes:
-                return f"{_number(back[k])} · {_number(slopes[j, k])}"
-            return f"{_number(back[j])} · {_number(slopes[j])}"
+            return f"{_number(back[k])} · {_number(slopes[j, k] if mixes else slopes[j])}"
 
-        lines = [[z, names.a(layer, k if mixes else j)] for k in range(n)]
-        return _step(html_partial("L", z), _sum(n, symbol), _sum(n, number), g.deltas[layer][j],
-                     gradients=[z], lines=lines)  # fmt: skip
+        lines = [[z, names.a(layer, k)] for k in units]
+        return _step(html_partial("L", z), _sum(units, symbol), _sum(units, number),
+                     g.deltas[layer][j], gradients=[z], lines=lines)  # fmt: skip
 
     def _dh(self, layer: int, i: int) -> dict[str, Any]:
         """∂L/∂h = Σ w ∂L/∂z."""
         g, names = self.g, self.names
-        n, W, d = g.sizes[layer + 1], g.weights[layer], g.deltas[layer]
-        symbols = _sum(n, lambda j: f"{html_name(names.weight(layer, i, j))} · "
+        W, d = g.weights[layer], g.deltas[layer]
+        units = [j for j in range(g.sizes[layer + 1]) if g.linked(layer, i, j)]
+        symbols = _sum(units, lambda j: f"{html_name(names.weight(layer, i, j))} · "
                                     f"{html_partial('L', names.z(layer, j))}")  # fmt: skip
-        numbers = _sum(n, lambda j: f"{_number(W[i, j])} · {_number(d[j])}")
+        numbers = _sum(units, lambda j: f"{_number(W[i, j])} · {_number(d[j])}")
         h = names.a(layer - 1, i)
-        lines = [[h, names.z(layer, j)] for j in self._seen(layer)]
+        lines = [[h, names.z(layer, j)] for j in self._seen(layer) if j in units]
         return _step(html_partial("L", h), symbols, numbers, g.output_gradients[layer][i],
                      gradients=[h], lines=lines)  # fmt: skip
 
@@ -248,13 +250,13 @@ def _call(k: int, term: Callable[[int], str]) -> str:
     return term(k)
 
 
-def _sum(n: int, term: Callable[[int], str]) -> str:
+def _sum(units: Sequence[int], term: Callable[[int], str]) -> str:
     """Return a sum as text; a long one as its first two terms, dots, and the last."""
-    if n <= _TERMS:
-        terms = [term(k) for k in range(n)]
+    if len(units) <= _TERMS:
+        terms = [term(k) for k in units]
     else:
-        terms = [term(0), term(1), "⋯", term(n - 1)]
-    return " + ".join(terms).replace(" + −", " − ")
+        terms = [term(units[0]), term(units[1]), "⋯", term(units[-1])]
+    return " + ".join(terms).replace(" + −", " − ") or "0"
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from .chains import coupled, walks
 from .formulas import Work
 from .local import Array
 from .names import unknown
-from .nodes import Graph
+
+if TYPE_CHECKING:
+    from .nodes import Graph
 
 __all__ = ["METHODS", "Derived", "derive"]
 
@@ -54,7 +56,9 @@ class _Count:
         return a * b
 
     def total(self, terms: list[float]) -> float:
-        """Return the sum; the first term is not added to anything."""
+        """Return the sum; the first term is not added to anything. 0 if a mask leaves none."""
+        if not terms:
+            return 0.0
         result = terms[0]
         for term in terms[1:]:
             result += term

@@ -303,7 +303,7 @@ function fillFactors(path, done) {
 
 const paths = {
   length() {
-    if (!state.weight) return 0;
+    if (!state.weight || !data.paths[state.weight].shown.length) return 0;
     return data.paths[state.weight].shown.reduce((sum, path) => sum + factors(path), 0) + 1;
   },
   show(index) {
@@ -312,6 +312,8 @@ const paths = {
     if (!state.weight) return brief("\u00a0");
     const {shown, rest} = data.paths[state.weight];
     each(handles, state.weight, (e) => e.classList.add("chosen"));
+    $("factors").hidden = !shown.length;
+    if (!shown.length) return brief(...partial("L", state.weight), ` = ${data.paths[state.weight].total}`);
     const complete = index === 0 || index === paths.length();
     let current = 0, done = index;
     while (!complete && done > factors(shown[current])) done -= factors(shown[current++]);

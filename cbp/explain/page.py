@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _scene, _sweeps, picture
 from ._typeset import aligned, exact, integer, short
-from .chains import Paths
-from .formulas import counts
+from .chains import Paths, coupled, n_paths
+from .formulas import Work, counts
+from .methods import derive
 
 if TYPE_CHECKING:
     from .nodes import Graph
@@ -32,6 +33,7 @@ __all__ = ["html", "write"]
 MOST_PARAMETERS = 200  # of a larger net only those between units that are drawn
 MOST_PATHS = 24  # that are followed from one weight
 ALL_PATHS = 1500  # that a page holds, about
+MOST_VISITS = 10**6  # by a method that is done for the page
 FRAMES = 48  # of the race between the methods
 METHODS = ("paths", "recursion", "memo", "delta", "forward", "central")
 RATES = (0.1, 0.5, 1.0)
@@ -96,7 +98,7 @@ def html(
         "sizes": "-".join(map(str, graph.sizes)),
         "facts": _facts(graph),
         "parameters": [_parameter(graph, name) for name in drawn],
-        "more": integer(graph.net.n_parameters - len(drawn)),
+        "more": integer(len(graph.places) - len(drawn)),
         "steps": _sweeps.steps(graph, {card.node.name for card in scenes[0].cards}, drawn),
         "paths": _paths(graph, drawn),
         "work": _work(graph),
@@ -128,7 +130,7 @@ def _json(data: Any) -> str:
 
 def _drawn_parameters(graph: Graph, scene: _scene.Scene) -> list[str]:
     """Return all parameters of a small net; of a large one those that can be seen."""
-    if graph.net.n_parameters <= MOST_PARAMETERS:
+    if len(graph.places) <= MOST_PARAMETERS:
         # The article's weights are numbered through the net, and not in the order of its layers.
         return sorted(graph.parameters, key=_number) if graph.names.article else [*graph.places]
     seen = {line.parameter for line in scene.lines}
@@ -200,11 +202,8 @@ def _paths(graph: Graph, drawn: list[str]) -> dict[str, Any]:
 
 def _work(graph: Graph) -> dict[str, Any]:
     """Return how far every method has come after so many multiplications, frame by frame."""
-    biases = [b is not None for b in graph.biases]
-    softmax = graph.slopes[-1].ndim == 2
-    every = counts(graph.sizes, bias=biases, softmax=softmax)
-    work = every.work
-    totals = [work[name].multiplications for name in METHODS]
+    work = _counted(graph)
+    totals = [work[name].multiplications for name in work]
     most, least = max(totals), min(totals)
     linear = most <= 40 * least
     frames = []
@@ -219,8 +218,7 @@ def _work(graph: Graph) -> dict[str, Any]:
             row.append([integer(now), f"{100 * part:.2f}", now == total])
         frames.append([integer(done), row])
     rows = []
-    for name in METHODS:
-        w = work[name]
+    for name, w in work.items():
         rows.append(
             {
                 "name": name,
@@ -230,7 +228,31 @@ def _work(graph: Graph) -> dict[str, Any]:
             }
         )
     return {"rows": rows, "frames": frames, "linear": linear,
-            "visits": integer(work["paths"].visits), "edges": integer(every.edges)}
+            "visits": integer(_walked(graph)), "edges": integer(graph.n_edges)}
+
+
+def _counted(graph: Graph) -> dict[str, Work]:
+    """Return the work of every method: by the formulas, or where there are masks by doing it."""
+    biases = [b is not None for b in graph.biases]
+    work = counts(graph.sizes, bias=biases, softmax=coupled(graph)).work
+    if all(mask is None for mask in graph.masks):
+        return {name: work[name] for name in METHODS}
+    # The formulas are of dense nets, and bounds for masked ones.
+    few = [name for name in METHODS if work[name].visits <= MOST_VISITS]
+    return {name: derive(graph, name).work for name in few}
+
+
+def _walked(graph: Graph) -> int:
+    """Return how many edges the sum over all paths of all parameters walks along."""
+    walked, last = 0, len(graph.z) - 1
+    for layer in range(last + 1):
+        mask, bias = graph.masks[layer], int(graph.biases[layer] is not None)
+        for j in range(graph.sizes[layer + 1]) if mask is not None else [0]:
+            units = graph.sizes[layer + 1] if mask is None else 1
+            into = graph.sizes[layer] if mask is None else int(mask[:, j].sum())
+            edges = n_paths(graph, layer, j) * (2 * (last - layer) + 3)
+            walked += units * (into + bias) * edges
+    return walked
 
 
 def _power(most: int, share: float) -> int:

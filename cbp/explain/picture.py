@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import _scene
 from ._scene import Card, Line, Scene
 from ._typeset import SANS, exact, integer, name_width, short, svg_name, tally, width
+from .chains import n_paths
 
 if TYPE_CHECKING:
     from .nodes import Graph
@@ -171,7 +172,7 @@ def svg(
     lit, visited = on_paths(graph, scene, weight) if weight else (set(), set())
     title = "-".join(map(str, graph.sizes))
     most = {name: largest(scene.lines, name) for name in _COLOURS}
-    most["visits"] = math.log(max(line.visits for line in scene.lines) + 1)
+    most["visits"] = math.log(max(line.visits for line in scene.lines) + 1) or 1.0
     legend = [] if for_page else _legend(graph, scene, weight, color)
     high = scene.height + 22.0 * len(legend) + (10.0 if legend else 0.0)
     wide = max([scene.width, *(24.0 + _row_width(row) for row in legend)])
@@ -221,7 +222,7 @@ def _svg_line(
             v = getattr(line, _FIELDS[name])
             signs.append(f"{name}-{'plus' if v > 0 else 'minus' if v < 0 else 'zero'}")
             data += f"--{name}:{strength(v, most[name]):.3f};"
-        data += f"--visits:{math.log(line.visits) / most['visits']:.3f};"
+        data += f"--visits:{math.log(line.visits + 1) / most['visits']:.3f};"
         parameter = f' data-parameter="{escape(line.parameter)}"' if line.parameter else ""
         data = (
             f' class="line {" ".join(signs)}" data-source="{escape(line.source)}" '
@@ -343,10 +344,8 @@ def _legend(
             [("line", POSITIVE, f"{what} > 0"), ("line", NEGATIVE, "< 0"),
              ("text", MUTED, "wider: larger")],
         ]  # fmt: skip
-    layer = graph.place(weight)[0]
-    count = math.prod(graph.sizes[layer + 2 :])
-    if any(slope.ndim == 2 for slope in graph.slopes):
-        count *= graph.sizes[-1]
+    layer, _, j = graph.place(weight)
+    count = n_paths(graph, layer, j)
     total = f"∂L/∂{weight} = {exact(graph.gradients[weight])}"
     words = "its one path" if count == 1 else f"the sum over its {integer(count)} paths"
     return [first, [("line", RED, f"{total}, {words}")]]
