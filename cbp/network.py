@@ -821,15 +821,14 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Netw
     _check.flag(allow_nonfinite, "allow_nonfinite")
     with storage.opened(path, "network", ("network",)) as file:
         architecture = Architecture.heard(file.sections["network"])
-        return from_parts(architecture, file.arrays(architecture.tensors()), allow_nonfinite)
+        arrays = file.arrays(architecture.tensors())
+        if not allow_nonfinite:
+            storage.check_finite(arrays)
+        return from_parts(architecture, arrays)
 
 
-def from_parts(
-    architecture: Architecture, arrays: Mapping[str, NDArray[Any]], allow_nonfinite: bool
-) -> Network:
+def from_parts(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) -> Network:
     """Return the network of a file; ValueError where its layers do not go together."""
-    if not allow_nonfinite:
-        storage.check_finite(arrays)
     n_inputs, layers, dtype, seed, standardize, scaled = architecture
     _layers([n_inputs, *layers], "identity", "identity", True, "auto", 0.0)
     net = Network.__new__(Network)

@@ -26,17 +26,18 @@ from .layers import MOST_UNITS, Dense
 __all__ = ["Architecture", "File", "opened", "plain", "value", "write"]
 
 FORMAT, VERSION = "cbp", "1"
-_CODES = {"float32": "F32", "float64": "F64", "uint8": "U8", "int64": "I64"}
+CODES = {"float32": "F32", "float64": "F64"}
 MOST_LAYERS = 1000
+INITIALIZERS = {"Normal": initializers.Normal, "Uniform": initializers.Uniform}
 
 
 # ---- options: numbers, words, and value objects -------------------------------------------------
 
 
-def plain(option: Any) -> Any:
-    """Return an option as JSON can say it; TypeError where it cannot.
+def plain(option: Any, classes: Mapping[str, Any]) -> Any:
+    """Return an option as JSON can say it; TypeError, which names its kind, where it cannot.
 
-    A value object becomes an object that names its class and its fields. An integer beyond 2⁵³
+    A value object of one of the `classes` becomes an object that names its class and its fields. An integer beyond 2⁵³
     becomes {"integer": "its digits"}.
     """
     if option is None or isinstance(option, (bool, str)):
@@ -49,18 +50,21 @@ def plain(option: Any) -> Any:
     if isinstance(option, numbers.Real):
         return float(option)
     if isinstance(option, (list, tuple)):
-        return [plain(item) for item in option]
-    if dataclasses.is_dataclass(option) and not isinstance(option, type):
-        return {"class": type(option).__name__, **fields(option)}
-    raise TypeError(type(option).__name__)
+        return [plain(item, classes) for item in option]
+    name = type(option).__name__
+    if classes.get(name) is type(option):
+        return {"class": name, **fields(option, classes)}
+    raise TypeError(name)
 
 
-def fields(option: Any) -> dict[str, Any]:
-    """Return the fields of a value object, each as JSON can say it."""
+def fields(option: Any, classes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a value object, each as JSON can say it; arrays are left out."""
+    values = {field.name: getattr(option, field.name) for field in dataclasses.fields(option)
+              if field.init}  # fmt: skip
     return {
-        field.name: plain(getattr(option, field.name))
-        for field in dataclasses.fields(option)
-        if field.init
+        name: plain(item, classes)
+        for name, item in values.items()
+        if not isinstance(item, np.ndarray)
     }
 
 
@@ -100,17 +104,17 @@ class Architecture(NamedTuple):
         layers = []
         for index, layer in enumerate(self.layers):
             try:
-                layers.append(fields(layer))
+                layers.append(fields(layer, INITIALIZERS))
             except TypeError as error:
                 raise ValueError(
                     f"A network whose layer {index + 1} has a {error} of your own cannot be "
                     "saved, for that is code: use named activations."
                 ) from None
         return {
-            "n_inputs": plain(self.n_inputs),
+            "n_inputs": int(self.n_inputs),
             "layers": layers,
             "dtype": self.dtype.name,
-            "seed": plain(self.seed),
+            "seed": plain(self.seed, {}),
             "standardize": self.standardize,
             "scaled": self.scaled,
         }
@@ -122,12 +126,11 @@ class Architecture(NamedTuple):
             raise FormatError("its network has other fields than this version of cbp writes")
         if not isinstance(said["layers"], list) or not 1 <= len(said["layers"]) <= MOST_LAYERS:
             raise FormatError(f"its network must have 1 to {MOST_LAYERS} layers")
-        classes = {"Normal": initializers.Normal, "Uniform": initializers.Uniform}
         layers = []
         for layer in said["layers"]:
             if not isinstance(layer, dict):
                 raise FormatError("a layer is not described")
-            options = {name: value(item, classes) for name, item in layer.items()}
+            options = {name: value(item, INITIALIZERS) for name, item in layer.items()}
             dense = Dense(**options)
             if None in (dense.activation, dense.bias, dense.init):
                 raise FormatError("a layer is not described")
@@ -145,7 +148,7 @@ class Architecture(NamedTuple):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the type and shape of every tensor of the network."""
-        code, result, i = _CODES[self.dtype.name], {}, self.n_inputs
+        code, result, i = CODES[self.dtype.name], {}, self.n_inputs
         for index, layer in enumerate(self.layers):
             result[f"layers.{index}.weight"] = Tensor(code, (i, layer.n_outputs))
             if layer.bias:

@@ -8,6 +8,7 @@ ends, the trainer can go on from there.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _feeding, _run, _runtime, losses, optimizers, schedules
+from . import _check, _feeding, _run, _runtime, checkpoint, losses, optimizers, schedules
 from . import callbacks as _callbacks
 from . import metrics as _metrics
 from ._feeding import CHUNK, Data
@@ -598,6 +599,75 @@ class Trainer:
         data, names = self._data(X, Y, sample_weight), self.metrics or self._usual_metrics()
         self._check_measurable(data, names)
         return self._measure(data, ("loss", *names))
+
+    # ---- files --------------------------------------------------------------------------------
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Write the trainer, its network and where it stands to a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An old file of that name is replaced when the new one is complete and on the disk.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `path` is no name of a file, or an option is a function of your own, which is code.
+        OSError
+            The file cannot be written; an old one is as it was.
+        RuntimeError
+            The network is being trained by another thread.
+
+        Notes
+        -----
+        `load_checkpoint` and `fit` with the same data then go on, bit for bit, as this trainer
+        would: between epochs and inside one, with any number of threads, in another process. The
+        data are not in the file. It is a safetensors file; docs/format.md describes it.
+        """
+        checkpoint.save(self, path)
+
+    @classmethod
+    def load_checkpoint(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        n_threads: int | str = "auto",
+        allow_nonfinite: bool = False,
+    ) -> Trainer:
+        """Return the trainer that `save_checkpoint` wrote, with its network as `net`.
+
+        Parameters
+        ----------
+        path : str or path-like
+        n_threads : int or "auto"
+            As in `Trainer`: it is not in the file.
+        allow_nonfinite : bool
+            Whether parameters may be infinite or NaN.
+
+        Returns
+        -------
+        Trainer
+
+        Raises
+        ------
+        FormatError
+            The file is not one that `save_checkpoint` wrote, or was damaged or changed since.
+        OSError
+            There is no such file, or it cannot be read.
+
+        Examples
+        --------
+        >>> import cbp, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
+        >>> trainer = cbp.Trainer(cbp.Network([1, 4, 1]), seed=1)
+        >>> history = trainer.fit([[0], [1]], [1, 0], epochs=2)
+        >>> trainer.save_checkpoint(path)
+        >>> cbp.Trainer.load_checkpoint(path).history.epochs
+        2
+        """
+        trainer: Trainer = checkpoint.load(cls, path, n_threads, allow_nonfinite)
+        return trainer
 
     # ---- what fit is made of ------------------------------------------------------------------
 
