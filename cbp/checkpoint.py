@@ -18,7 +18,7 @@ from . import _check, losses, optimizers, storage
 from ._tensors import Tensor
 from .exceptions import FormatError
 from .history import History
-from .network import Network, from_parts
+from .network import from_parts
 from .storage import Architecture
 
 __all__ = ["load", "save"]

@@ -8,6 +8,7 @@ never replaced while the network lives.
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _runtime, initializers, losses, scaling, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
+from .exceptions import FormatError
 from .layers import MOST_UNITS, Dense, checked_dropout
 from .scaling import Scaling
 from .storage import MOST_LAYERS, Architecture
@@ -479,9 +481,11 @@ class Network:
         arrays |= {f"layers.{index}.bias": b for index, b in enumerate(biases) if b is not None}
         if self._scaling is not None:
             arrays |= {f"scaling.{name}": a for name, a in self._scaling._asdict().items()}
+        masks = {k: layer.mask for k, layer in enumerate(self._layers) if layer.mask is not None}
+        arrays |= {f"layers.{k}.mask": mask.astype(np.uint8) for k, mask in masks.items()}
         return Architecture(
             self._n_inputs, self._layers, self._dtype, self._seed, self._standardize,
-            self._scaling is not None,
+            self._scaling is not None, tuple(masks),
         ), arrays  # fmt: skip
 
     # ---- forward ------------------------------------------------------------------------------
@@ -829,7 +833,12 @@ def load(path: str | os.PathLike[str], *, allow_nonfinite: bool = False) -> Netw
 
 def from_parts(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) -> Network:
     """Return the network of a file; ValueError where its layers do not go together."""
-    n_inputs, layers, dtype, seed, standardize, scaled = architecture
+    n_inputs, layers, dtype, seed, standardize, scaled, masked = architecture
+    for k in masked:
+        mask = arrays[f"layers.{k}.mask"]
+        if mask.max() > 1:
+            raise FormatError(f"layers.{k}.mask holds other numbers than 0 and 1")
+        layers = (*layers[:k], dataclasses.replace(layers[k], mask=mask == 1), *layers[k + 1 :])
     _layers([n_inputs, *layers], "identity", "identity", True, "auto", 0.0)
     net = Network.__new__(Network)
     net._build(n_inputs, layers, dtype, seed)

@@ -97,7 +97,8 @@ class Architecture(NamedTuple):
     dtype: np.dtype[Any]
     seed: int
     standardize: bool
-    scaled: bool
+    scaled: bool  # whether there is a scaling
+    masked: tuple[int, ...]  # the numbers of the layers that have a mask
 
     def said(self) -> dict[str, Any]:
         """Return the architecture as JSON can say it."""
@@ -117,6 +118,7 @@ class Architecture(NamedTuple):
             "seed": plain(self.seed, {}),
             "standardize": self.standardize,
             "scaled": self.scaled,
+            "masked": list(self.masked),
         }
 
     @classmethod
@@ -135,6 +137,11 @@ class Architecture(NamedTuple):
             if None in (dense.activation, dense.bias, dense.init):
                 raise FormatError("a layer is not described")
             layers.append(dense)
+        masked = said["masked"]
+        if not isinstance(masked, list) or not all(
+            type(k) is int and before < k < len(layers) for before, k in zip([-1, *masked], masked)
+        ):
+            raise FormatError("it does not tell which layers have a mask")
         if said["dtype"] not in ("float32", "float64"):
             raise FormatError("its network is of no known dtype")
         return cls(
@@ -144,6 +151,7 @@ class Architecture(NamedTuple):
             _check.seed(_check.integer(value(said["seed"], {}), "seed", 0)),
             _check.flag(said["standardize"], "standardize"),
             _check.flag(said["scaled"], "scaled"),
+            tuple(masked),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -153,6 +161,8 @@ class Architecture(NamedTuple):
             result[f"layers.{index}.weight"] = Tensor(code, (i, layer.n_outputs))
             if layer.bias:
                 result[f"layers.{index}.bias"] = Tensor(code, (layer.n_outputs,))
+            if index in self.masked:
+                result[f"layers.{index}.mask"] = Tensor("U8", (i, layer.n_outputs))
             i = layer.n_outputs
         if self.scaled:
             for name in ("input_shift", "input_scale"):
@@ -227,7 +237,7 @@ def opened(path: Any, kind: str, names: tuple[str, ...]) -> Iterator[File]:
 def check_finite(arrays: Mapping[str, NDArray[Any]]) -> None:
     """Refuse parameters that are infinite or NaN."""
     for name, array in arrays.items():
-        if not _check.is_finite(array):
+        if array.dtype.kind == "f" and not _check.is_finite(array):
             raise FormatError(
                 f"{name} holds infinity or NaN: pass `allow_nonfinite=True` to load it all the same"
             )
