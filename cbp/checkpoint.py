@@ -7,6 +7,7 @@ parts (`trainer`). Invariant: whatever a run depends on beside the data is an op
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,7 @@ __all__ = ["load", "save"]
 
 # Attributes of a Trainer that change while it trains: numbers, words, bytes, arrays like the
 # parameters, and lists and dictionaries of them. What is added to Trainer is added here.
-STATE = ("_place", "_states", "_learning_rate", "_interrupted", "_diverged")
+STATE = ("_place", "_states", "_mean", "_learning_rate", "_interrupted", "_diverged")
 # Arguments of Trainer that are the machine's, not the run's.
 _NOT_SAVED = ("self", "net", "n_threads")
 _SECTIONS = ("network", "options", "state", "history")
@@ -34,9 +35,9 @@ _SECTIONS = ("network", "options", "state", "history")
 def classes() -> dict[str, Any]:
     """Return the value objects that an option may be, by name."""
     rooms = (losses, optimizers)
-    names = ((room, name) for room in rooms for name in room.__all__)
-    return {name: getattr(room, name) for room, name in names if inspect.isclass(
-        getattr(room, name))}  # fmt: skip
+    found = {name: getattr(room, name) for room in rooms for name in room.__all__}
+    return {name: item for name, item in found.items()
+            if isinstance(item, type) and dataclasses.is_dataclass(item)}  # fmt: skip
 
 
 def save(trainer: Any, path: Any) -> None:
@@ -152,7 +153,9 @@ def _with_arrays(said: Any, path: str, arrays: Mapping[str, NDArray[Any]]) -> An
 def _restore(trainer: Any, name: str, value: Any) -> None:
     """Set an attribute of a fresh trainer, if the value is like the one that is there."""
     fresh = getattr(trainer, name)
-    if not _alike(value, fresh or value):
+    if name == "_place" and not fresh:  # nobody has trained it
+        fresh = value
+    if not _alike(value, fresh):
         raise FormatError(f"its {name[1:]} is not that of such a trainer")
     if name == "_place":
         fine = all(type(number) in (int, float) and 0 <= number < 2**53
@@ -161,6 +164,8 @@ def _restore(trainer: Any, name: str, value: Any) -> None:
             raise FormatError("the place where it stands is none")
     if name == "_learning_rate":
         trainer.learning_rate = value  # checks it
+    elif isinstance(fresh, np.ndarray):
+        fresh[...] = value
     elif name == "_states":
         for mine, saved in zip(fresh, value):
             mine[...] = saved

@@ -609,7 +609,7 @@ def test_kill_leaves_no_broken_file(tmp_path):
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     leftovers, saves = map(float, run.stdout.split())
-    assert leftovers > 0 and saves > 100  # else no save was killed, or none succeeded
+    assert leftovers > 0 and saves > 20  # else no save was killed, or none succeeded
     cbp.Network([2, 1]).save(tmp_path / "net")
     assert os.listdir(tmp_path) == ["net"]
 

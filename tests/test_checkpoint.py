@@ -1,0 +1,317 @@
+"""Checkpoints: a run that was saved and loaded is the run that was never stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_storage import parts, sealed
+
+import cbp
+
+FOLDER = Path(__file__).resolve().parent  # the source tree must not be what a child imports
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(90, 5))
+Y = (X[:, :2] ** 2).sum(1, keepdims=True) * 100 + 1000
+LABELS = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+
+OPTIMIZERS = {
+    "sgd": cbp.SGD(1e-2), "momentum": cbp.SGD(1e-2, momentum=0.9),
+    "nesterov": cbp.SGD(1e-2, momentum=0.9, nesterov=True), "adam": cbp.Adam(1e-2),
+    "decay": cbp.SGD(1e-2, momentum=0.5, weight_decay=0.01), "rmsprop": cbp.RMSprop(1e-2),
+    "adagrad": cbp.Adagrad(1e-2), "adamw": cbp.AdamW(1e-2), "nadam": cbp.Nadam(1e-2),
+    "lion": cbp.Lion(1e-3), "rprop": cbp.Rprop(1e-2),
+}  # fmt: skip
+
+
+def options(name: str) -> dict:
+    """Options of a Trainer that goes with this optimizer: full batches for Rprop."""
+    return {"optimizer": OPTIMIZERS[name], "batch_size": None if name == "rprop" else 16}
+
+
+def trainer_of(name: str, dtype: str, **more) -> cbp.Trainer:
+    """A trainer with something of everything."""
+    net = cbp.Network(
+        [5, cbp.Dense(8, "tanh", dropout=0.2), cbp.Dense(6, mask=RNG_MASK), 1], dtype=dtype,
+        standardize=True, seed=1,
+    )  # fmt: skip
+    return cbp.Trainer(net, seed=2, l2=1e-3, metrics="r2", **{**options(name), **more})
+
+
+RNG_MASK = np.random.default_rng(3).random((8, 6)) < 0.7
+
+# Loads every checkpoint of a folder, trains on, with another number of threads, and saves.
+CHILD = """
+import sys, pathlib, numpy as np, cbp
+folder = pathlib.Path(sys.argv[1])
+data = np.load(folder / "data.npz")
+for path in sorted(folder.glob("*.run")):
+    trainer = cbp.Trainer.load_checkpoint(path, n_threads=int(sys.argv[2]))
+    trainer.fit(data["X"], data["Y"], epochs=int(sys.argv[3]) - trainer.history.epochs)
+    trainer.save_checkpoint(path)
+"""
+
+
+def continued(folder: Path, data: tuple, epochs: int, n_threads: int) -> None:
+    """Go on, in a process of its own, with all that is saved in a folder."""
+    np.savez(folder / "data.npz", X=data[0], Y=data[1])
+    subprocess.run(
+        [sys.executable, "-c", CHILD, str(folder), str(n_threads), str(epochs)],
+        check=True, cwd=FOLDER,
+    )  # fmt: skip
+
+
+def assert_same(got: cbp.Trainer, expected: cbp.Trainer) -> None:
+    """Parameters, optimizer states and history agree in every bit."""
+    assert np.array_equal(got.net.parameters, expected.net.parameters)
+    assert all(map(np.array_equal, got._states, expected._states))
+    assert got._place == expected._place
+    assert {k: v for k, v in got.history.items()} == {k: v for k, v in expected.history.items()}
+
+
+def interrupted(trainer: cbp.Trainer, data: tuple, seconds: float) -> bool:
+    """Train 3 epochs, stop soon by an exception of a signal handler; whether inside an epoch."""
+
+    def stop(*args):
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(InterruptedError):
+            trainer.fit(*data, epochs=3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    return trainer._place["row"] > 0
+
+
+def test_a_run_goes_on_as_if_never_stopped(tmp_path):
+    """k epochs, a file, a new process with other threads, N - k epochs: the bits of N epochs, for
+    every optimizer, both types and three k."""
+    expected = {}
+    for name in OPTIMIZERS:
+        for dtype in ("float32", "float64"):
+            whole = trainer_of(name, dtype)
+            whole.fit(X, Y, epochs=7)
+            for k in (1, 3, 6):
+                part = trainer_of(name, dtype)
+                part.fit(X, Y, epochs=k)
+                part.save_checkpoint(tmp_path / f"{name}-{dtype}-{k}.run")
+                expected[f"{name}-{dtype}-{k}.run"] = whole
+    continued(tmp_path, (X, Y), 7, 2)
+    assert len(expected) == 6 * len(OPTIMIZERS)
+    for name, trainer in expected.items():
+        assert_same(cbp.Trainer.load_checkpoint(tmp_path / name), trainer)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "adam", "lion"])
+def test_a_run_goes_on_inside_an_epoch(tmp_path, name):
+    """So from any batch of an epoch, where an exception of a signal handler has ended a run."""
+    many = np.tile(X, (1500, 1)), np.tile(Y, (1500, 1))
+    whole = trainer_of(name, "float32")
+    whole.fit(*many, epochs=3)
+    inside = 0
+    for seconds in (0.05, 0.12, 0.2):
+        part = trainer_of(name, "float32")
+        inside += interrupted(part, many, seconds)
+        assert part.history.epochs < 3
+        part.save_checkpoint(tmp_path / f"{seconds}.run")
+    continued(tmp_path, many, 3, 3)
+    assert inside > 0
+    for path in tmp_path.glob("*.run"):
+        assert_same(cbp.Trainer.load_checkpoint(path), whole)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"average": 0.9},
+        {"clip_norm": 1.0, "l1": 1e-3},
+        {"clip_value": 0.1, "shuffle": False},
+        {"loss": cbp.SquaredError(reduction="sum"), "optimizer": cbp.SGD(1e-5)},
+    ],
+)
+def test_every_option_comes_back(tmp_path, more):
+    """What a Trainer was made with is what the loaded one was made with."""
+    trainer = trainer_of("adam", "float32", **more)
+    trainer.learning_rate = 0.0123
+    trainer.fit(X, Y, epochs=2)
+    trainer.save_checkpoint(tmp_path / "run")
+    again = cbp.Trainer.load_checkpoint(tmp_path / "run")
+    for name in ("loss", "optimizer", "batch_size", "shuffle", "l2", "l1", "clip_norm",
+                 "clip_value", "average", "metrics", "seed", "learning_rate"):  # fmt: skip
+        assert getattr(again, name) == getattr(trainer, name), name
+    assert again.history.seconds == trainer.history.seconds
+    for one in (trainer, again):
+        one.fit(X, Y, epochs=2)
+    assert_same(again, trainer)
+    if trainer.average:
+        assert np.array_equal(
+            again.averaged_network().parameters, trainer.averaged_network().parameters
+        )
+
+
+def test_a_trainer_that_never_trained_can_be_saved(tmp_path):
+    """Nothing has to have happened yet."""
+    trainer = trainer_of("adam", "float32")
+    trainer.save_checkpoint(tmp_path / "run")
+    again = cbp.Trainer.load_checkpoint(tmp_path / "run")
+    for one in (trainer, again):
+        one.fit(X, Y, epochs=2)
+    assert_same(again, trainer)
+
+
+def test_saving_changes_nothing(tmp_path):
+    """A run that is saved on the way, and one that is not, are one."""
+    trainers = [trainer_of("adam", "float32") for _ in range(2)]
+    for epoch in range(3):
+        for trainer in trainers:
+            trainer.fit(X, Y, epochs=1)
+        trainers[0].save_checkpoint(tmp_path / "run")
+    assert_same(*trainers)
+
+
+def test_classifiers_are_saved_too(tmp_path):
+    """Softmax, labels, accuracy."""
+    net = cbp.Network([5, 4, 3], "relu", "softmax", seed=1)
+    trainer = cbp.Trainer(net, metrics="accuracy", seed=1)
+    trainer.fit(X, LABELS, epochs=2)
+    trainer.save_checkpoint(tmp_path / "run")
+    again = cbp.Trainer.load_checkpoint(tmp_path / "run")
+    assert again.evaluate(X, LABELS) == trainer.evaluate(X, LABELS)
+
+
+def test_a_long_history_leaves_the_header_small(tmp_path):
+    """History and states are tensors: 100,000 epochs fit."""
+    trainer = cbp.Trainer(cbp.Network([1, 1]), optimizer="sgd", batch_size=None)
+    trainer.fit([[0.0]], [1.0], epochs=100_000)
+    trainer.save_checkpoint(tmp_path / "run")
+    data = (tmp_path / "run").read_bytes()
+    assert int.from_bytes(data[:8], "little") < 4096
+    assert cbp.Trainer.load_checkpoint(tmp_path / "run").history["loss"] == trainer.history["loss"]
+
+
+# ---- what is refused --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The bytes of a small checkpoint."""
+    trainer = cbp.Trainer(cbp.Network([2, 1], seed=1), seed=1)
+    trainer.fit(X[:, :2], Y / 1000 - 1, epochs=1)
+    trainer.save_checkpoint(tmp_path / "run")
+    return (tmp_path / "run").read_bytes()
+
+
+def refused(path: Path, data: bytes) -> str:
+    """Assert that loading ends in one FormatError; return its words."""
+    path.write_bytes(data)
+    with pytest.raises(cbp.FormatError) as caught:
+        cbp.Trainer.load_checkpoint(path)
+    return str(caught.value)
+
+
+def test_damage_is_found(tmp_path, saved):
+    """Cut anywhere, or with any byte changed, a checkpoint is refused."""
+    for at in range(0, len(saved), 3):
+        refused(tmp_path / "cut", saved[:at])
+        damaged = bytearray(saved)
+        damaged[at] ^= 1 << at % 8
+        refused(tmp_path / "flipped", bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "section, change, words",
+    [
+        ("options", lambda s: s.update(optimizer={"class": "system"}), "class"),
+        ("options", lambda s: s.update(optimizer={"class": "Optimizer"}), "class"),
+        ("options", lambda s: s.update(optimizer={"class": "SquaredError"}), "optimizer"),
+        ("options", lambda s: s.update(optimizer={"class": "SGD"}), "states"),
+        ("options", lambda s: s.update(optimizer={"class": "Adam", "epsilon": -1.0}), "epsilon"),
+        ("options", lambda s: s.update(loss={"class": "BinaryCrossEntropy"}), "sigmoid"),
+        ("options", lambda s: s.update(n_threads=1), "options"),
+        ("options", lambda s: s.update(net=1), "options"),
+        ("options", lambda s: s.update(unheard_of=1), "unheard_of"),
+        ("options", lambda s: s.update(batch_size=0), "batch_size"),
+        ("options", lambda s: s.update(average=0.5), "mean"),
+        ("state", lambda s: s.pop("_states"), "state"),
+        ("state", lambda s: s.update(more=1), "state"),
+        ("state", lambda s: s["_states"].pop(), "tensors"),
+        ("state", lambda s: s.update(_states=[1, 2]), "tensors"),
+        ("state", lambda s: s.update(_diverged=0), "diverged"),
+        ("state", lambda s: s.update(_learning_rate=-1.0), "learning_rate"),
+        ("state", lambda s: s.update(_learning_rate="0.1"), "learning_rate"),
+        ("state", lambda s: s.update(_interrupted={"bytes": "xyz"}), "hexadecimal"),
+        ("state", lambda s: s["_place"].update(row=-1), "place"),
+        ("state", lambda s: s["_place"].update(epoch=2.5), "place"),
+        ("state", lambda s: s["_place"].update(power_1=-0.5), "place"),
+        ("state", lambda s: s["_place"].update(seed=7), "place"),
+        ("state", lambda s: s["_place"].pop("step"), "place"),
+        ("state", lambda s: s["_place"].update(more=1), "place"),
+        ("history", lambda s: s.update(columns=["loss", "loss"]), "history"),
+        ("history", lambda s: s.update(columns=[]), "history"),
+        ("history", lambda s: s.update(epochs=2), "tensors"),
+        ("history", lambda s: s.update(epochs=-1), "epochs"),
+        ("history", lambda s: s.update(seconds="long"), "seconds"),
+    ],
+)
+def test_hostile_checkpoints_are_refused(tmp_path, saved, section, change, words):
+    """With a right checksum, too: what a Trainer would refuse, or could not have become."""
+    header, data = parts(saved)
+    said = json.loads(header["__metadata__"][section])
+    change(said)
+    header["__metadata__"][section] = json.dumps(said, separators=(",", ":"))
+    assert words in refused(tmp_path / "hostile", sealed(header, data))
+
+
+def test_files_of_the_other_kind_are_named(tmp_path, saved):
+    """A checkpoint is not a network, nor the other way round: the message names what reads it."""
+    (tmp_path / "run").write_bytes(saved)
+    with pytest.raises(cbp.FormatError, match="Trainer.load_checkpoint reads"):
+        cbp.load(tmp_path / "run")
+    cbp.Network([1, 1]).save(tmp_path / "net")
+    with pytest.raises(cbp.FormatError, match="cbp.load reads"):
+        cbp.Trainer.load_checkpoint(tmp_path / "net")
+
+
+KILLED = """
+import os, random, signal, sys, time, numpy as np, cbp
+path = sys.argv[1]
+X = np.random.default_rng(0).normal(size=(64, 3)); Y = X[:, :1]
+whole = cbp.Trainer(cbp.Network([3, 8, 1], seed=1), batch_size=8, seed=1)
+whole.fit(X, Y, epochs=60)
+cbp.Trainer(cbp.Network([3, 8, 1], seed=1), batch_size=8, seed=1).save_checkpoint(path)
+for _ in range(100):
+    child = os.fork()
+    if child == 0:
+        trainer = cbp.Trainer.load_checkpoint(path)
+        while trainer.history.epochs < 59:
+            trainer.fit(X, Y, epochs=1)
+            trainer.save_checkpoint(path)
+        os._exit(0)
+    time.sleep(random.uniform(0.005, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+trainer = cbp.Trainer.load_checkpoint(path)
+assert trainer.history.epochs > 0
+print(trainer.history.epochs)
+trainer.fit(X, Y, epochs=60 - trainer.history.epochs)
+assert np.array_equal(trainer.net.parameters, whole.net.parameters)
+assert trainer.history["loss"] == whole.history["loss"]
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_if_never(tmp_path):
+    """100 kills: each time the last checkpoint loads, and the end is that of the unbroken run."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "run")],
+        capture_output=True, text=True, cwd=FOLDER,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
