@@ -62,10 +62,12 @@ class Rows:
         if trainer._place["row"] and self._fingerprint(0) != trainer._interrupted:
             loop.rewind()
 
-    def end(self, epochs: int) -> None:
+    def note(self, epochs: int) -> None:
         """Note what the epoch was of in which the loop stands; `epochs` have ended."""
         if self.trainer._place["row"]:
             self.trainer._interrupted = self._fingerprint(epochs)
+
+    end = note
 
     def _fingerprint(self, epochs: int) -> bytes:
         return fingerprint(self.data, self.rows, self.orders[epochs % len(self.orders)])
@@ -106,6 +108,9 @@ class Batches:
     def begin(self) -> None:
         """An interrupted epoch of arrays begins anew."""
         self.trainer._loop.rewind()
+
+    def note(self, epochs: int) -> None:
+        """Nothing tells a batch of a stream from another one."""
 
     def end(self, epochs: int) -> None:
         """A broken epoch of a stream is forgotten."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
 import re
 import stat
@@ -68,17 +66,23 @@ class Tensor(NamedTuple):
 
 def canonical(value: Any) -> str:
     """Return the one JSON text of a value: ASCII, no spaces, keys in their order."""
+    import json  # here, as hashlib below: `import cbp` shall not wait for them
+
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def parsed(text: str) -> Any:
     """Return what a JSON text says; FormatError unless it is the canonical one of its value."""
     outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    if outside.count("[") + outside.count("{") > 5 * MOST_TENSORS:
+        raise FormatError("the header holds too many lists")
     depth = 0
     for bracket in re.findall(r"[\[\]{}]", outside):
         depth += 1 if bracket in "[{" else -1
         if depth > MOST_NESTING:
             raise FormatError(f"the header is nested deeper than {MOST_NESTING} levels")
+    import json
+
     try:
         value = json.loads(
             text, object_pairs_hook=_without_twins, parse_constant=_refuse, parse_int=_integer
@@ -143,6 +147,8 @@ def _prefix(header: bytes) -> bytes:
 
 def write(path: Any, words: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write the file whole and durably, or leave what was there; OSError where that fails."""
+    import hashlib
+
     data = {name: _little(array) for name, array in arrays.items()}
     tensors = {name: Tensor(_CODES[a.dtype], a.shape) for name, a in data.items()}
     pieces = [data[name].reshape(-1).view("u1").data for name in _ordered(tensors)
@@ -188,6 +194,8 @@ def _target(path: Any) -> str:
 
 def _replace(name: str, pieces: list[memoryview]) -> None:
     """Put the pieces in the place of the file `name`: temporary file, fsync, rename, fsync."""
+    import hashlib
+
     folder, base = os.path.split(name)
     stem = f".cbp-{hashlib.sha256(os.fsencode(base)).hexdigest()[:16]}-"
     _remove_leftovers(folder, stem)
@@ -321,6 +329,8 @@ class Reader:
 
     def verify(self) -> None:
         """Compute the checksum of the file; FormatError unless it is the one that stands there."""
+        import hashlib
+
         blank = _header({**self.words, "checksum": _UNSET}, self.tensors)
         digest = hashlib.sha256(_prefix(blank) + blank)
         for at in range(8 + len(self._raw), self._size, _PIECE):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check, losses, optimizers, storage
+from . import _check, losses, optimizers, schedules, storage
 from ._tensors import Tensor
 from .exceptions import FormatError
 from .history import History
@@ -26,7 +27,9 @@ __all__ = ["load", "save"]
 
 # Attributes of a Trainer that change while it trains: numbers, words, bytes, arrays like the
 # parameters, and lists and dictionaries of them. What is added to Trainer is added here.
-STATE = ("_place", "_states", "_mean", "_learning_rate", "_interrupted", "_diverged")
+STATE = (
+    "_place", "_states", "_mean", "_learning_rate", "_plateau", "_watch", "_interrupted",
+)  # fmt: skip
 # Arguments of Trainer that are the machine's, not the run's.
 _NOT_SAVED = ("self", "net", "n_threads")
 _SECTIONS = ("network", "options", "state", "history")
@@ -34,7 +37,7 @@ _SECTIONS = ("network", "options", "state", "history")
 
 def classes() -> dict[str, Any]:
     """Return the value objects that an option may be, by name."""
-    rooms = (losses, optimizers)
+    rooms = (losses, optimizers, schedules)
     found = {name: getattr(room, name) for room in rooms for name in room.__all__}
     return {name: item for name, item in found.items()
             if isinstance(item, type) and dataclasses.is_dataclass(item)}  # fmt: skip
@@ -42,6 +45,7 @@ def classes() -> dict[str, Any]:
 
 def save(trainer: Any, path: Any) -> None:
     """Write the trainer and its network to a file."""
+    trainer._note_place()
     architecture, arrays = trainer.net._parts()
     options = {}
     for name in inspect.signature(type(trainer).__init__).parameters:
@@ -61,8 +65,10 @@ def save(trainer: Any, path: Any) -> None:
         "network": architecture.said(),
         "options": options,
         "state": state,
-        "history": {"columns": list(history), "epochs": history.epochs,
-                    "seconds": history.seconds},
+        "history": {
+            "columns": list(history), "epochs": history.epochs, "seconds": history.seconds,
+            "best_epoch": history.best_epoch, "ended": history.ended,
+        },
     }  # fmt: skip
     storage.write(path, "checkpoint", sections, arrays)
 
@@ -81,7 +87,7 @@ def load(trainer_class: Any, path: Any, n_threads: int | str, allow_nonfinite: b
         state, history = file.sections["state"], file.sections["history"]
         if not isinstance(state, dict) or set(state) != set(STATE):
             raise FormatError("its state has other fields than this version of cbp writes")
-        columns, epochs, seconds = _described(history)
+        columns, epochs = _described(history)
         expected = architecture.tensors()
         parameters = sum(
             tensor.nbytes for name, tensor in expected.items() if name.endswith((".weight", ".bias"))
@@ -92,14 +98,13 @@ def load(trainer_class: Any, path: Any, n_threads: int | str, allow_nonfinite: b
         expected["history"] = Tensor("F64", (len(columns), epochs))
         arrays = file.arrays(expected)
         if not allow_nonfinite:
-            storage.check_finite(
-                {name: array for name, array in arrays.items() if name != "history"}
-            )
+            known = {name: array for name, array in arrays.items() if name != "history"}
+            storage.check_finite(known)
         net = from_parts(architecture, arrays)
         trainer = trainer_class(net, **options, n_threads=n_threads)
         for name, said in state.items():
             _restore(trainer, name, _with_arrays(said, f"state.{name}", arrays))
-        trainer.history = _history(columns, arrays["history"], seconds)
+        trainer.history = _history(history, arrays["history"])
         return trainer
 
 
@@ -113,6 +118,8 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> A
         return {"array": True}
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
     if isinstance(value, dict):
         return {key: _without_arrays(item, f"{path}.{key}", arrays) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -140,6 +147,8 @@ def _with_arrays(said: Any, path: str, arrays: Mapping[str, NDArray[Any]]) -> An
         return arrays[path]
     if isinstance(said, dict) and set(said) == {"bytes"}:
         return bytes.fromhex(said["bytes"])
+    if said in ({"float": "inf"}, {"float": "-inf"}, {"float": "nan"}):
+        return float(said["float"])
     if isinstance(said, dict) and set(said) != {"integer"}:
         return {key: _with_arrays(item, f"{path}.{key}", arrays) for key, item in said.items()}
     if isinstance(said, list):
@@ -153,15 +162,15 @@ def _with_arrays(said: Any, path: str, arrays: Mapping[str, NDArray[Any]]) -> An
 def _restore(trainer: Any, name: str, value: Any) -> None:
     """Set an attribute of a fresh trainer, if the value is like the one that is there."""
     fresh = getattr(trainer, name)
-    if name == "_place" and not fresh:  # nobody has trained it
-        fresh = value
+    if name == "_watch" and isinstance(value, dict):  # of a run that was on
+        fresh = {"monitor": "", "best": 0.0, "epoch": 0, "waited": 0,
+                 "parameters": value.get("parameters")}  # fmt: skip
     if not _alike(value, fresh):
-        raise FormatError(f"its {name[1:]} is not that of such a trainer")
+        raise FormatError(f"its {name} is not that of such a trainer")
     if name == "_place":
-        fine = all(type(number) in (int, float) and 0 <= number < 2**53
-                   for key, number in value.items() if key != "seed")  # fmt: skip
-        if not fine or value.get("seed", trainer.seed) != trainer.seed:
-            raise FormatError("the place where it stands is none")
+        fine = all(0 <= number < 2**53 for key, number in value.items() if key != "seed")
+        if not fine or value["seed"] != trainer.seed:
+            raise FormatError("its _place is not that of such a trainer")
     if name == "_learning_rate":
         trainer.learning_rate = value  # checks it
     elif isinstance(fresh, np.ndarray):
@@ -186,24 +195,32 @@ def _alike(value: Any, fresh: Any) -> bool:
     return type(value) is type(fresh)
 
 
-def _described(history: Any) -> tuple[list[str], int, float]:
-    """Return the columns, epochs and seconds of a history."""
-    if not isinstance(history, dict) or set(history) != {"columns", "epochs", "seconds"}:
+_HISTORY = ("columns", "epochs", "seconds", "best_epoch", "ended")
+
+
+def _described(history: Any) -> tuple[list[str], int]:
+    """Return the columns and the number of epochs of a history."""
+    if not isinstance(history, dict) or set(history) != set(_HISTORY):
         raise FormatError("its history is not described")
-    columns, seconds = history["columns"], history["seconds"]
-    epochs = _check.integer(history["epochs"], "epochs", 0)
+    columns = history["columns"]
     if not isinstance(columns, list) or not all(type(name) is str for name in columns):
         raise FormatError("its history is not described")
     if len(set(columns)) != len(columns) or columns[:1] != ["loss"]:
         raise FormatError("its history has other columns than a trainer's")
-    return columns, epochs, _check.number(seconds, "seconds", least=0.0)
+    _check.number(history["seconds"], "seconds", least=0.0)
+    if history["best_epoch"] is not None:
+        _check.integer(history["best_epoch"], "best_epoch", 0)
+    if type(history["ended"]) is not str:
+        raise FormatError("its history is not described")
+    return columns, _check.integer(history["epochs"], "epochs", 0)
 
 
-def _history(columns: list[str], table: NDArray[np.float64], seconds: float) -> History:
+def _history(said: Mapping[str, Any], table: NDArray[np.float64]) -> History:
     """Return the history whose columns are the rows of a table."""
     history = History()
     history.append_losses(table[0])
-    for name, row in zip(columns[1:], table[1:]):
+    for name, row in zip(said["columns"][1:], table[1:]):
         history._columns[name] = row.tolist()
-    history.seconds = seconds
+    history.seconds, history.ended = float(said["seconds"]), said["ended"]
+    history.best_epoch = said["best_epoch"]
     return history

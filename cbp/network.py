@@ -481,8 +481,9 @@ class Network:
         arrays |= {f"layers.{index}.bias": b for index, b in enumerate(biases) if b is not None}
         if self._scaling is not None:
             arrays |= {f"scaling.{name}": a for name, a in self._scaling._asdict().items()}
-        masks = {k: layer.mask for k, layer in enumerate(self._layers) if layer.mask is not None}
-        arrays |= {f"layers.{k}.mask": mask.astype(np.uint8) for k, mask in masks.items()}
+        masks = {k: np.asarray(layer.mask, np.uint8) for k, layer in enumerate(self._layers)
+                 if layer.mask is not None}  # fmt: skip
+        arrays |= {f"layers.{k}.mask": mask for k, mask in masks.items()}
         return Architecture(
             self._n_inputs, self._layers, self._dtype, self._seed, self._standardize,
             self._scaling is not None, tuple(masks),
@@ -602,13 +603,13 @@ class Network:
         >>> [z.shape for z in net.forward([[1.0, 2.0]]).z]
         [(1, 3), (1, 1)]
         """
-        X = np.array(_check.rows(X, self._n_inputs, self._dtype, one_row=True))
-        z, a = self._like_outputs(len(X)), self._like_outputs(len(X))
-        self._core.forward(X, z, a, self._threads(n_threads, 2e-6 * len(X)))
+        rows = np.array(_check.rows(X, self._n_inputs, self._dtype, one_row=True))
+        z, a = self._like_outputs(len(rows)), self._like_outputs(len(rows))
+        self._core.forward(rows, z, a, self._threads(n_threads, 2e-6 * len(rows)))
         if self._scaling is not None:
             shift, scale = self._scaling.input_shift, self._scaling.input_scale
-            X = scaling.standardised(X, shift, scale, self._dtype)
-        return Forward(z, [X, *a])
+            rows = scaling.standardised(rows, shift, scale, self._dtype)
+        return Forward(z, [rows, *a])
 
     # ---- backward -----------------------------------------------------------------------------
 
@@ -765,8 +766,8 @@ class Network:
 
     def _prepare(
         self, loss: losses.Loss, X: ArrayLike, Y: ArrayLike, which: NDArray[np.intp] | None = None
-    ) -> None:
-        """Set the scaling from training rows, or warn where there should be one."""
+    ) -> bool:
+        """Set the scaling from training rows, or warn where there should be one; whether set."""
         rows, n_outputs = _check.numeric(X, "X"), self._layers[-1].n_outputs
         targets = None
         if scaling.moves_targets(loss.name, self.activations[-1]):
@@ -775,6 +776,7 @@ class Network:
             self.scaling = scaling.fitted(rows, targets, n_outputs, which)
         else:
             scaling.warn(rows, targets)
+        return self._standardize
 
     # ---- small helpers ------------------------------------------------------------------------
 

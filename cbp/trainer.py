@@ -175,6 +175,7 @@ class Trainer:
             self._plateau = {"factor": 1.0, "best": math.inf, "waited": 0.0, "resting": 0.0}
         self._watch: dict[str, Any] | None = None  # of a run that is on: see `Run`
         self._fitting = False
+        self._run: _run.Run | None = None  # the one that is on
         self._busy = threading.Lock()
         self._loop = self._make_loop()
 
@@ -212,7 +213,7 @@ class Trainer:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
-        compiled = ("_loop", "_busy", "_fitting", "_objective")
+        compiled = ("_loop", "_busy", "_fitting", "_objective", "_run")
         state = {name: value for name, value in vars(self).items() if name not in compiled}
         return {**state, "place": self._place}
 
@@ -223,7 +224,7 @@ class Trainer:
         self._states = [self._own(array) for array in self._states]
         self._mean = None if self._mean is None else self._own(self._mean)
         self._mask = self.net._mask()
-        self._fitting, self._busy = False, threading.Lock()
+        self._fitting, self._run, self._busy = False, None, threading.Lock()
         self._loop = self._make_loop()
         self._place = place
 
@@ -484,21 +485,25 @@ class Trainer:
         rows = held = None
         if fraction:
             rows, held = self._split(X, Y, fraction, split)
-        if not self.history.epochs and self.net.scaling is None:
-            _check.rows(X, self.net.sizes[0], self.net.dtype, least=1, typed=True)
-            self.net._prepare(self.loss, X, Y, rows)
         data = self._data(X, Y, sample_weight)
         validation = self._validation(validation_data)
         if held is not None:
             validation = data.take(held)
         if validation_data is None:
             self._check_measurable(data if validation is None else validation, self.metrics)
+        taken = _feeding.orders(order, epochs, len(data.X))
+        if not self.history.epochs and self.net.scaling is None:
+            if self.net._prepare(self.loss, X, Y, rows):  # and targets are others now
+                data = self._data(X, Y, sample_weight)
+                validation = self._validation(validation_data)
+                if held is not None:
+                    validation = data.take(held)
         if class_weight is not None:
             self._check_classifies("class_weight", data.targets)
             of = _feeding.classes(data.targets)
             table = self._class_weights(class_weight, of if rows is None else of[rows])
             data = data._replace(weight=_feeding.weighted(data.weight, table, of))
-        feed = _run.Rows(self, data, rows, _feeding.orders(order, epochs, len(data.X)))
+        feed = _run.Rows(self, data, rows, taken)
         return self._fit(feed, epochs, {**options, "validation": validation})
 
     def _fit(
@@ -512,15 +517,20 @@ class Trainer:
             )
         try:
             run = _run.Run(self, feed, epochs, **options)
-            self._fitting = True
+            self._fitting, self._run = True, run
             self.history.ended = "error"
             self.history.ended = run.go()
         finally:
-            self._fitting = False
+            self._fitting, self._run = False, None
             self._busy.release()
         history = self.history.since(run.first)
         history.seconds = run.seconds
         return history
+
+    def _note_place(self) -> None:
+        """From a callback: note what the epoch is of that a checkpoint would go on with."""
+        if self._run is not None:
+            self._run.feed.note(self._run.epochs)
 
     def stop(self) -> None:
         """End the `fit` that is on, from a callback or another thread.
@@ -557,6 +567,7 @@ class Trainer:
         A batch whose loss is not finite updates nothing.
         """
         data = self._data(X, Y, sample_weight)
+        self._check_scaled("a single batch")
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("The network is in use: this trainer is training.")
         loop = self._loop
@@ -688,14 +699,18 @@ class Trainer:
             weight = _feeding.weighted(weight, table, _feeding.classes(targets))
         return Data(rows, targets, weight)
 
+    def _check_scaled(self, what: str) -> None:
+        """Refuse to guess a scaling from a part of the data."""
+        if self.net.standardize and self.net.scaling is None:
+            raise ValueError(
+                f"`standardize` cannot see all the data in {what}: set `net.scaling`, or fit "
+                "arrays of some rows first."
+            )
+
     def _stream(self, source: Any, epochs: int, class_weight: Any) -> _run.Batches:
         """Return a stream of batches to train on."""
         stream, table = _feeding.Stream(source, epochs), None
-        if self.net._standardize and self.net.scaling is None:
-            raise ValueError(
-                "`standardize` cannot see a stream as a whole: set `net.scaling`, or fit arrays "
-                "of some of its rows first."
-            )
+        self._check_scaled("a stream")
         if isinstance(class_weight, str):
             raise ValueError(
                 "`class_weight` must be a mapping where X is a stream, whose classes nobody can "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -75,21 +74,22 @@ def assert_same(got: cbp.Trainer, expected: cbp.Trainer) -> None:
     assert {k: v for k, v in got.history.items()} == {k: v for k, v in expected.history.items()}
 
 
-def interrupted(trainer: cbp.Trainer, data: tuple, seconds: float) -> bool:
-    """Train 3 epochs, stop soon by an exception of a signal handler; whether inside an epoch."""
+class At(cbp.Callback):
+    """Does something once, after a minibatch of an epoch."""
 
-    def stop(*args):
-        raise InterruptedError
+    def __init__(self, epoch, batch, action):
+        self.place, self.action, self.epoch = (epoch, batch), action, -1
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        with pytest.raises(InterruptedError):
-            trainer.fit(*data, epochs=3)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-    return trainer._place["row"] > 0
+    def on_epoch_begin(self, epoch, logs):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs):
+        if (self.epoch, batch) == self.place:
+            self.action()
+
+
+def stop():
+    raise InterruptedError
 
 
 def test_a_run_goes_on_as_if_never_stopped(tmp_path):
@@ -111,22 +111,70 @@ def test_a_run_goes_on_as_if_never_stopped(tmp_path):
         assert_same(cbp.Trainer.load_checkpoint(tmp_path / name), trainer)
 
 
-@pytest.mark.parametrize("name", ["nesterov", "adam", "lion"])
-def test_a_run_goes_on_inside_an_epoch(tmp_path, name):
-    """So from any batch of an epoch, where an exception of a signal handler has ended a run."""
-    many = np.tile(X, (1500, 1)), np.tile(Y, (1500, 1))
-    whole = trainer_of(name, "float32")
-    whole.fit(*many, epochs=3)
-    inside = 0
-    for seconds in (0.05, 0.12, 0.2):
-        part = trainer_of(name, "float32")
-        inside += interrupted(part, many, seconds)
-        assert part.history.epochs < 3
-        part.save_checkpoint(tmp_path / f"{seconds}.run")
-    continued(tmp_path, many, 3, 3)
-    assert inside > 0
-    for path in tmp_path.glob("*.run"):
-        assert_same(cbp.Trainer.load_checkpoint(path), whole)
+def test_a_run_goes_on_inside_an_epoch(tmp_path):
+    """So from any batch of an epoch: interrupted there, or saved there by a callback."""
+    expected = {}
+    for name in set(OPTIMIZERS) - {"rprop"}:
+        whole = trainer_of(name, "float32")
+        whole.fit(X, Y, epochs=7)
+        for epoch, batch in ((0, 0), (2, 3), (6, 4)):
+            path = tmp_path / f"{name}-{batch}"
+            part = trainer_of(name, "float32")
+            with pytest.raises(InterruptedError):
+                part.fit(X, Y, epochs=7, callbacks=At(epoch, batch, stop))
+            assert part._place["row"] == 16 * (batch + 1) and part._place["epoch"] == epoch
+            part.save_checkpoint(path.with_suffix(".run"))
+            part = trainer_of(name, "float32")
+            save = At(epoch, batch, lambda: part.save_checkpoint(path.with_suffix(".saved.run")))
+            part.fit(X, Y, epochs=7, callbacks=save)
+            assert_same(part, whole)
+            expected[path.with_suffix(".run")] = expected[path.with_suffix(".saved.run")] = whole
+    continued(tmp_path, (X, Y), 7, 3)
+    for path, trainer in expected.items():
+        assert_same(cbp.Trainer.load_checkpoint(path), trainer)
+
+
+SCHEDULES = [
+    cbp.Step(3, factor=0.5), cbp.Step([4, 20]), cbp.Exponential(0.99),
+    cbp.Cosine(30, warm_up=5), cbp.OneCycle(30), cbp.InverseScaling(),
+    cbp.ReduceOnPlateau(patience=1), cbp.Constant(warm_up=8),
+]  # fmt: skip
+
+
+def test_a_run_goes_on_under_every_schedule(tmp_path):
+    """The rates go on where they were, between epochs and inside one."""
+    expected = {}
+    for number, schedule in enumerate(SCHEDULES):
+        whole = trainer_of("adam", "float32", schedule=schedule)
+        whole.fit(X, Y, epochs=7)
+        for epoch, batch in ((1, 2), (4, 4)):
+            part = trainer_of("adam", "float32", schedule=schedule)
+            path = tmp_path / f"{number}-{epoch}.run"
+            save = At(epoch, batch, lambda: part.save_checkpoint(path))
+            part.fit(X, Y, epochs=epoch + 1, callbacks=save)
+            expected[path] = whole
+    continued(tmp_path, (X, Y), 7, 1)
+    for path, trainer in expected.items():
+        assert_same(cbp.Trainer.load_checkpoint(path), trainer)
+
+
+def test_patience_goes_on(tmp_path):
+    """A checkpoint from inside a run keeps the best epoch so far, and how long it was waited."""
+    halves = (X[::2], Y[::2]), (X[1::2], Y[1::2])
+
+    class Save(cbp.Callback):
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 20:
+                self.trainer.save_checkpoint(tmp_path / "run")
+
+    whole = trainer_of("adam", "float32")
+    whole.fit(*halves[0], epochs=200, validation_data=halves[1], patience=15, callbacks=Save())
+    assert whole.history.ended == "patience" and 21 < whole.history.epochs < 200
+    part = cbp.Trainer.load_checkpoint(tmp_path / "run")
+    assert part.history.epochs == 21
+    part.fit(*halves[0], epochs=179, validation_data=halves[1], patience=15)
+    assert_same(part, whole)
+    assert part.history.best_epoch == whole.history.best_epoch
 
 
 @pytest.mark.parametrize(
@@ -136,6 +184,7 @@ def test_a_run_goes_on_inside_an_epoch(tmp_path, name):
         {"clip_norm": 1.0, "l1": 1e-3},
         {"clip_value": 0.1, "shuffle": False},
         {"loss": cbp.SquaredError(reduction="sum"), "optimizer": cbp.SGD(1e-5)},
+        {"batch_size": "auto", "schedule": cbp.ReduceOnPlateau(patience=1)},
     ],
 )
 def test_every_option_comes_back(tmp_path, more):
@@ -146,7 +195,7 @@ def test_every_option_comes_back(tmp_path, more):
     trainer.save_checkpoint(tmp_path / "run")
     again = cbp.Trainer.load_checkpoint(tmp_path / "run")
     for name in ("loss", "optimizer", "batch_size", "shuffle", "l2", "l1", "clip_norm",
-                 "clip_value", "average", "metrics", "seed", "learning_rate"):  # fmt: skip
+                 "clip_value", "average", "schedule", "metrics", "seed", "learning_rate"):  # fmt: skip
         assert getattr(again, name) == getattr(trainer, name), name
     assert again.history.seconds == trainer.history.seconds
     for one in (trainer, again):
@@ -218,6 +267,14 @@ def refused(path: Path, data: bytes) -> str:
     return str(caught.value)
 
 
+def test_functions_of_ones_own_cannot_be_saved(tmp_path):
+    """One sentence says which option is code."""
+    trainer = trainer_of("adam", "float32", schedule=lambda step: 0.1)
+    with pytest.raises(ValueError, match="whose `schedule` is a function of your own cannot be"):
+        trainer.save_checkpoint(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 def test_damage_is_found(tmp_path, saved):
     """Cut anywhere, or with any byte changed, a checkpoint is refused."""
     for at in range(0, len(saved), 3):
@@ -245,7 +302,10 @@ def test_damage_is_found(tmp_path, saved):
         ("state", lambda s: s.update(more=1), "state"),
         ("state", lambda s: s["_states"].pop(), "tensors"),
         ("state", lambda s: s.update(_states=[1, 2]), "tensors"),
-        ("state", lambda s: s.update(_diverged=0), "diverged"),
+        ("state", lambda s: s.update(_plateau={}), "plateau"),
+        ("state", lambda s: s.update(_watch={"monitor": "loss"}), "watch"),
+        ("state", lambda s: s.update(_watch=7), "watch"),
+        ("state", lambda s: s.update(_mean=1.0), "mean"),
         ("state", lambda s: s.update(_learning_rate=-1.0), "learning_rate"),
         ("state", lambda s: s.update(_learning_rate="0.1"), "learning_rate"),
         ("state", lambda s: s.update(_interrupted={"bytes": "xyz"}), "hexadecimal"),
@@ -260,6 +320,9 @@ def test_damage_is_found(tmp_path, saved):
         ("history", lambda s: s.update(epochs=2), "tensors"),
         ("history", lambda s: s.update(epochs=-1), "epochs"),
         ("history", lambda s: s.update(seconds="long"), "seconds"),
+        ("history", lambda s: s.update(best_epoch=-1), "best_epoch"),
+        ("history", lambda s: s.update(ended=None), "history"),
+        ("history", lambda s: s.pop("ended"), "history"),
     ],
 )
 def test_hostile_checkpoints_are_refused(tmp_path, saved, section, change, words):

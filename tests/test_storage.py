@@ -443,7 +443,7 @@ def test_loading_opens_nothing_but_the_file(tmp_path, saved):
     """No code runs, no other file is opened, nothing is imported."""
     (tmp_path / "net").write_bytes(saved)
     child = """
-import sys, cbp
+import hashlib, json, sys, cbp
 seen = []
 sys.addaudithook(lambda event, args: seen.append((event, args)))
 cbp.load(sys.argv[1])
