@@ -31,6 +31,11 @@ def _is_stochastic(estimator: Estimator) -> bool:
     return True
 
 
+def _is_plain(y: Any) -> bool:
+    """Whether y is a row of integers: labels beyond doubt, without scikit-learn's long look."""
+    return isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biu"
+
+
 class MLPClassifier(ClassifierMixin, Estimator):
     """A classifier: scikit-learn's MLPClassifier on the compiled core.
 
@@ -280,8 +285,10 @@ class MLPClassifier(ClassifierMixin, Estimator):
 
     def _learn_classes(self, classes: Any, y: Any) -> None:
         """Take the labels from `classes`, and the kind of the problem from y."""
-        check_classification_targets(y)
-        kind = type_of_target(y)
+        kind = None
+        if y is not classes or not _is_plain(y):
+            check_classification_targets(y)
+            kind = type_of_target(y)
         if kind == "multiclass-multioutput":
             raise ValueError(
                 "Multioutput target data is not supported: `y` must hold one label a row."
@@ -297,7 +304,7 @@ class MLPClassifier(ClassifierMixin, Estimator):
             self._binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._binarizer.classes_
             return
-        self.classes_ = unique_labels(classes)
+        self.classes_ = unique_labels(classes) if kind else np.unique(y)
         several = len(self.classes_) > 2
         softmax = several if out is None else out == "softmax" and len(self.classes_) > 1
         self._kind = "multiclass" if softmax else "one against the rest" if several else "binary"
