@@ -297,7 +297,7 @@ cdef void copy_arrays(const Train *t, bint back) noexcept nogil:
             kept += size
 
 
-cdef double loss_by_rows(const Train *t) noexcept nogil:
+cdef double loss_by_rows(const Train *t, char *row_loss) noexcept nogil:
     """The minibatch's mean loss as scikit-learn tells it, times its rows: that of a row is at most
     `most_loss`, and the penalty is part of it."""
     cdef const Batch *batch = &t.step.batch
@@ -307,12 +307,13 @@ cdef double loss_by_rows(const Train *t) noexcept nogil:
     cdef int l
     for r in range(batch.n):
         if item == 4:
-            if (<float *>t.work.loss)[r] > t.most_loss:
-                (<float *>t.work.loss)[r] = <float>t.most_loss
-        elif (<double *>t.work.loss)[r] > t.most_loss:
-            (<double *>t.work.loss)[r] = t.most_loss
+            if (<float *>row_loss)[r] > t.most_loss:
+                (<float *>row_loss)[r] = <float>t.most_loss
+        elif (<double *>row_loss)[r] > t.most_loss:
+            (<double *>row_loss)[r] = t.most_loss
     if batch.total > 0.0:
-        mean = t.loss_factor * batch_loss(t.net, &t.work, batch) / batch.total
+        mean = t.loss_factor / batch.total * t.net.kernel.row_sum(row_loss, batch.weight,
+                                                               batch.target.index, batch.n)
     if t.step.weights.l2 != 0.0:
         for l in range(t.net.n_layers):
             layer = &t.net.layers[l]
@@ -366,7 +367,7 @@ cdef void next_stage(Train *t) noexcept nogil:
         cbp_open(&t.crew, sweep_tasks(t.net, &t.work, t.phase, t.step.batch.n, t.step.block))
         return
     if t.stage == SWEEP:
-        t.loss = (loss_by_rows(t) if t.by_rows else
+        t.loss = (loss_by_rows(t, t.work.loss) if t.by_rows else
                   batch_loss(t.net, &t.work, &t.step.batch))
         if not isfinite(t.loss):
             t.diverged = 1
@@ -658,7 +659,7 @@ cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
         return False
     if t.batch.source != CBP_SAME:
         return False
-    if (t.mask != NULL or t.average != NULL or t.dropout != NULL or t.by_rows
+    if (t.mask != NULL or t.average != NULL or t.dropout != NULL
             or t.clip_norm != 0.0 or t.batch.function != NULL or t.net.inputs != NULL):
         return False
     if (objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or objective.mask_nan
@@ -682,6 +683,9 @@ cdef void train_small(Train *t, Room *room) noexcept nogil:
     load_room(room, states)
     while True:
         t.loss = sweep_room(room, &t.step.batch)
+        if t.by_rows:                      # the penalty is of the parameters
+            t.net.kernel.small_store(&room.c, t.net.layers[0].w, room.c.w)
+            t.loss = loss_by_rows(t, room.loss)
         if not isfinite(t.loss):
             t.diverged = 1
             break

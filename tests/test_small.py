@@ -73,7 +73,7 @@ def test_options_of_the_small_room_have_the_general_bits(isa, dtype, options):
 
 
 @pytest.mark.parametrize("change", [
-    {"sizes": (4, 65, 3)}, {"sizes": (4, 16, 17)}, {"sizes": (1025, 4, 3)}, {"bias": False},
+    {"sizes": (4, 129, 3)}, {"sizes": (4, 16, 17)}, {"sizes": (1025, 4, 3)}, {"bias": False},
     {"mask": True}, {"trainable": [(True, True), (True, False)]}, {"steps": 3},
 ], ids=str)  # fmt: skip
 def test_what_the_small_room_does_not_know_goes_the_general_way(change):
