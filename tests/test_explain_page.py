@@ -587,13 +587,17 @@ STANDING = (
 @pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("name", ["C", "deep", "soft"])
 def test_nothing_jumps_while_stepping(name, width, files, tab):
-    """Every card, button, table cell and row stays where it is from the first step to the last."""
+    """Cards, buttons, table cells and rows stay where they are on the page, from first to last.
+
+    The buttons of a phone stay at the bottom of its window, however the page scrolls.
+    """
     tab.look(width, still=True)
     selector = STANDING.replace("right", "right" if width == DESK else "down")
     places = (
-        f"[...document.querySelectorAll({json.dumps(selector)})].map(e => {{"
-        " const r = e.getBoundingClientRect();"
-        " return [e.className.baseVal ?? e.className ?? e.id, r.left, r.top + scrollY]; })"
+        f"[...document.querySelectorAll({json.dumps(selector)})]"
+        ".filter(e => e.getClientRects().length).map(e => {"
+        " const r = e.getBoundingClientRect(), bar = innerWidth < 760 && e.closest('.player');"
+        " return [e.className.baseVal ?? e.id, r.left, r.top + (bar ? 0 : scrollY)]; })"
     )
     weights = {"C": "w5", "deep": "w1_2_3", "soft": "b1_2"}
     for view in VIEWS:
@@ -714,3 +718,23 @@ def test_a_title_cannot_break_out(tab, tmp_path):
     assert tab.run("document.querySelector('h1').textContent") == title
     assert tab.run("document.querySelectorAll('img, h1 b').length") == 0
     assert tab.complaints() == []
+
+
+@in_browser
+def test_a_deep_net_is_followed(tab, tmp_path):
+    """Where a net is wider than the page, or taller than a phone, a step is brought into sight."""
+    some([2, 3, 3, 3, 3, 3, 2], "tanh", "identity").to_html(tmp_path / "page.html")
+    seen = (
+        "(() => { const c = [...document.querySelectorAll('.card.now')].find("
+        "e => e.getClientRects().length).getBoundingClientRect(), bottom = innerWidth < 760 ?"
+        " document.querySelector('.player').getBoundingClientRect().top : innerHeight;"
+        " return c.left >= 0 && c.right <= innerWidth && c.top >= 0 && c.bottom <= bottom + 1 })()"
+    )
+    for width, height in ((DESK, 900), (PHONE, 640)):
+        tab.look(width, height, still=True)
+        tab.open(tmp_path / "page.html")
+        n = int(tab.run("document.getElementById('place').max"))
+        for _ in range(n):
+            tab.press("ArrowRight")
+            if tab.run("document.querySelector('.card.now') !== null"):
+                assert tab.run(seen), (width, tab.run("document.getElementById('count').textContent"))

@@ -220,7 +220,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize(
     "value, text",
-    [(0.0, "0"), (-0.9000000000000001, "−0.9"), (123456.0, "1.23e5"), (1e-300, "1.00e−300"),
+    [(0.0, "0"), (-0.0, "0"), (-0.9000000000000001, "−0.9"), (123456.0, "1.23e5"), (1e-300, "1.00e−300"),
      (float("inf"), "inf"), (-0.00123, "−0.0012"), (999.996, "1000.00"), (12.5, "12.5")],
 )  # fmt: skip
 def test_short_numbers(value, text):

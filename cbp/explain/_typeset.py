@@ -25,6 +25,7 @@ def short(value: float) -> str:
     >>> [short(v) for v in (0.5, 0.29943, -0.000262, 12.345, 1.2e9)]
     ['0.5', '0.2994', '−2.62e−4', '12.35', '1.20e9']
     """
+    value += 0.0  # 0 for -0
     size = abs(value)
     if not math.isfinite(value):
         return _with_minus(str(value))
@@ -45,6 +46,7 @@ def aligned(value: float, decimals: int = 12) -> str:
     >>> [aligned(v) for v in (0.5, -0.009377682854621643, 1.5e-9)]
     ['0.500000000000', '−0.009377682855', '1.50000000e−9']
     """
+    value += 0.0
     if not math.isfinite(value):
         return _with_minus(str(value))
     if value and not 10 ** (-decimals // 2) <= abs(value) < 1e6:
@@ -60,7 +62,7 @@ def exact(value: float) -> str:
     >>> exact(-0.009377682854621643)
     '−0.009377682854621643'
     """
-    return _with_minus(repr(float(value)))
+    return _with_minus(repr(float(value) + 0.0))
 
 
 def scientific(value: float, decimals: int) -> str:

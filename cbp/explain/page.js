@@ -46,7 +46,7 @@ const WORDS = {
     of: "of {0}", passes: "passes: {0}", additions: "additions: {0}",
     rate: "Learning rate η", now: "L now", after: "L after {0} steps", after_1: "L after 1 step",
     falls: "Every weight goes a little against its gradient, and the loss falls.",
-    rises: "The step is too long: the loss rises.",
+    rises: "The first step is too long: the loss rises.",
     keys: "Keys: ← → step · Home, End · Space plays · 1 to 4 choose a view · Esc lets go of the weight",
     weight_label: "choose {0}",
   },
@@ -88,7 +88,7 @@ const WORDS = {
     of: "共 {0}", passes: "遍数：{0}", additions: "加法：{0}",
     rate: "学习率 η", now: "现在的 L", after: "{0} 步之后的 L", after_1: "1 步之后的 L",
     falls: "每个权重都逆着自己的梯度走一小步，损失下降。",
-    rises: "步子太大，损失反而上升。",
+    rises: "第一步迈得太大，损失反而上升。",
     keys: "按键：← → 逐步 · Home、End 首尾 · 空格播放 · 1 至 4 切换视图 · Esc 放开权重",
     weight_label: "选择 {0}",
   },
@@ -325,7 +325,11 @@ const paths = {
     };
     shown.forEach((path, k) => light(path, complete || k === current ? "lit" : "ghost"));
     if (complete && rest !== null) lightAll();
-    if (!complete) linesOf(shown[current]).slice(0, done).forEach((key) => each(lines, key, (l) => l.classList.add("hot")));
+    if (!complete) {
+      const keys = linesOf(shown[current]).slice(0, done);
+      keys.forEach((key) => each(lines, key, (l) => l.classList.add("hot")));
+      each(lines, keys.at(-1), (l) => l.classList.add("newest"));
+    }
     const items = [...$("path-list").children];
     items.forEach((item, k) => {
       const known = complete || k < current || (k === current && done === factors(shown[current]));
@@ -447,7 +451,7 @@ const views = {sweep, paths, work, descent};
 function show() {
   const view = views[state.view], n = view.length();
   const at = state.at[state.view] = Math.max(0, Math.min(n, state.at[state.view]));
-  for (const name of ["now", "lit", "hot", "ghost", "chosen"]) clear(name, "");
+  for (const name of ["now", "lit", "hot", "newest", "ghost", "chosen"]) clear(name, "");
   document.body.classList.remove("choosing", "backward", "working");
   view.show(at);
   $("place").max = n;
@@ -464,6 +468,26 @@ function show() {
 function go(to) {
   state.at[state.view] = to;
   show();
+  follow();
+}
+
+// Brings what a step is about into sight: sideways where a deep net is wider than the page, and
+// down a narrow page unless the reader is below the net.
+function follow() {
+  const marked = all(".net .line.now, .net .card.now, .net .line.newest");
+  const here = marked.filter((e) => e.getClientRects().length).at(-1);
+  if (!here) return;
+  const wide = here.closest(".wide"), box = here.getBoundingClientRect();
+  if (wide) {
+    const frame = wide.getBoundingClientRect();
+    if (box.left < frame.left) wide.scrollLeft += box.left - frame.left - 60;
+    else if (box.right > frame.right) wide.scrollLeft += box.right - frame.right + 60;
+    return;
+  }
+  const bar = document.querySelector(".player").getBoundingClientRect();
+  if (document.querySelector("section.open").getBoundingClientRect().top < innerHeight) return;
+  if (box.top < 0) scrollBy(0, box.top - 12);
+  else if (box.bottom > bar.top) scrollBy(0, box.bottom - bar.top + 12);
 }
 const move = (by) => go(state.at[state.view] + by);
 
