@@ -57,6 +57,7 @@ class Core:
         grad: NDArray[Any] | None,
         deltas: list[NDArray[Any]] | None,
         n_threads: int,
+        out: NDArray[Any] | None = None,
     ) -> tuple[float, int]: ...
 
 @disjoint_base

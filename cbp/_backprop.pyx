@@ -927,8 +927,24 @@ cdef class Core:
             reraise(run.pending)
         return run.team
 
+    cdef void net_outputs(self, const Work *work, const Batch *batch, char *out) noexcept:
+        """Writes the outputs of a sweep that has ended."""
+        cdef const Net *net = &self.net
+        cdef int L = net.n_layers
+        cdef const Layer *last = &net.layers[L - 1]
+        cdef uint64_t fpenv
+        with nogil:
+            fpenv = cbp_fpenv_enter()
+            if activation_before_head(net, batch, L - 1) != last.activation:
+                net.kernel.activate(work.a[L], work.stride, NULL, 0, NULL, batch.n, last.n_out,
+                                    last.activation)
+            if net.outputs != NULL:
+                net.kernel.affine(work.a[L], work.stride, net.outputs, batch.n, last.n_out)
+            net.kernel.scatter(out, last.n_out, work.a[L], work.stride, batch.n, last.n_out)
+            cbp_fpenv_leave(fpenv)
+
     def gradient(self, X, target, labels, const double[::1] weight, Objective loss not None,
-                 int reduction, double l2, grad, deltas, int n_threads):
+                 int reduction, double l2, grad, deltas, int n_threads, out=None):
         """Loss and gradient over the rows of X; returns (loss, threads that ran).
 
         Parameters
@@ -945,6 +961,8 @@ cdef class Core:
             Adds l2 * w to the gradient of the weights.
         grad : flat array like theta (written), or None
         deltas : list of (n, n_l) arrays (written), or None
+        out : (n, n_out) array (written), or None
+            What `predict` would write.
         """
         cdef int L = self.net.n_layers, l, threads
         cdef Buffer x = Buffer(), t = Buffer(), y = Buffer(), g = Buffer(), held
@@ -1014,6 +1032,10 @@ cdef class Core:
             if batch.mean:
                 total = total / batch.total if batch.total > 0.0 else 0.0
             cbp_fpenv_leave(fpenv)
+            if out is not None:
+                held = Buffer()
+                columns = self.net.layers[L - 1].n_out
+                self.net_outputs(&work, &batch, held.bind(out, n, columns, self.itemsize, True))
             if deltas is not None:
                 for l in range(L):
                     held = Buffer()

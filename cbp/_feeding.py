@@ -6,7 +6,6 @@ must not: training. Invariant: no argument is modified, and large inputs are not
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -124,6 +123,8 @@ def fingerprint(data: Data, *orders: NDArray[np.intp] | None) -> bytes:
 
     All of an array up to _MOST_BYTES, evenly spaced rows of a larger one.
     """
+    import hashlib  # costs 3 ms, which `import cbp` need not
+
     result = hashlib.blake2b(digest_size=16)
     for array in (data.X, *data.targets, data.weight, *orders):
         result.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _check, schedules
+from . import _check, metrics, schedules
 from ._feeding import Data, Stream, fingerprint
 from ._progress import Progress
 from ._training import Diverged
@@ -32,8 +32,6 @@ _PROGRESS_SECONDS = 0.2
 _MOST_EPOCHS = 65_536
 # Rates that are computed at once.
 _MOST_RATES = 65_536
-# Of these more is better.
-_LARGER = ("accuracy", "top_", "r2", "auc")
 
 
 class Rows:
@@ -346,6 +344,6 @@ SPOILT = "start again from a new network, the parameters were spoilt before this
 def _loss_like(name: str, values: Mapping[str, float]) -> float:
     """Return a number of the epoch, with its sign changed where more is better; NaN is worst."""
     value = values[name]
-    if name.removeprefix("val_").startswith(_LARGER):
+    if metrics.larger_is_better(name):
         value = -value
     return math.inf if math.isnan(value) else value

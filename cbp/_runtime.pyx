@@ -350,6 +350,18 @@ def moments(const real[:, ::1] rows, const double[::1] centre, double[:, ::1] ou
         cbp_fpenv_leave(before)
 
 
+def row_sum(const double[::1] x, const double[::1] weight=None):
+    """Sum of `x`, or of weight * x, in the order of rule 8 for quantities of rows."""
+    cdef uint64_t before = cbp_fpenv_enter()
+    cdef double total = 0.0
+    if weight is not None and weight.shape[0] != x.shape[0]:
+        raise ValueError(f"weight must have {x.shape[0]} elements, got {weight.shape[0]}.")
+    if x.shape[0]:
+        total = kernels(8).row_sum(&x[0], NULL if weight is None else &weight[0], NULL, x.shape[0])
+    cbp_fpenv_leave(before)
+    return total
+
+
 def square_sum(const real[::1] x):
     """Sum of squares of `x` in double, in the order of rule 8."""
     cdef uint64_t before = cbp_fpenv_enter()

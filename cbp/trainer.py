@@ -28,6 +28,7 @@ from .network import REDUCTIONS, Network, parameter_like
 __all__ = ["Trainer"]
 
 _MOST_ROWS = 2**62
+_CLASSIFIERS = ("sigmoid", "softmax", "log_softmax")  # outputs that answer which class
 
 
 class Trainer:
@@ -69,7 +70,8 @@ class Trainer:
         `OneCycle`, `InverseScaling` or `ReduceOnPlateau`, which scale `learning_rate`; or a
         function of the number of updates made so far that returns the rate itself.
     metrics : str or list of str
-        "accuracy" (sigmoid or softmax output; one class a row), "r2": taken at the end of every
+        "accuracy", "top_5" (or another number; sigmoid or softmax output, one class a row), "auc",
+        and for other outputs "r2", "mae", "rmse": see `cbp.metrics`. Taken at the end of every
         epoch, of the validation data if there are any, else of the training data.
     n_threads : int or "auto"
         "auto": as many as one minibatch pays for, and the machine allows. No result depends on it.
@@ -152,13 +154,7 @@ class Trainer:
             average, "average", least=0.0, below=1.0)  # fmt: skip
         self._schedule = schedules.checked(schedule)
         self._metrics = _metrics.checked(metrics)
-        if "r2" in self.metrics and self.loss.name == "categorical_cross_entropy":
-            raise ValueError("`metrics` r2 does not go with a softmax output: use 'accuracy'.")
-        if "accuracy" in self.metrics and net.activations[-1] not in ("sigmoid", "softmax"):
-            raise ValueError(
-                "`metrics` accuracy needs a sigmoid or softmax output, got "
-                f"{net.activations[-1]}: use 'r2'."
-            )
+        self._check_metrics()
         self.n_threads = n_threads
         self._seed = _check.seed(seed)
         self.history = History()
@@ -733,7 +729,7 @@ class Trainer:
 
     def _check_classifies(self, name: str, targets: losses.Targets) -> None:
         """Refuse what needs one class a row where there is none."""
-        if self.net.activations[-1] not in ("sigmoid", "softmax", "log_softmax"):
+        if self.net.activations[-1] not in _CLASSIFIERS:
             raise ValueError(
                 f"`{name}` needs classes, and so a sigmoid or softmax output, "
                 f"got {self.net.activations[-1]}."
@@ -762,6 +758,25 @@ class Trainer:
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `validation_data`, {error}") from None
 
+    def _check_metrics(self) -> None:
+        """Refuse metrics that do not go with the network's outputs."""
+        output = self.net.activations[-1]
+        for name in self.metrics:
+            of_classes = name.startswith(_metrics.OF_CLASSES)
+            if of_classes and output not in _CLASSIFIERS:
+                raise ValueError(
+                    f"`metrics` {name} needs a sigmoid or softmax output, got {output}: use 'r2'."
+                )
+            if not of_classes and output in ("softmax", "log_softmax"):
+                raise ValueError(
+                    f"`metrics` {name} does not go with a {output} output: use 'accuracy'."
+                )
+            if name.startswith("top_") and not int(name[4:]) < self.net.sizes[-1]:
+                raise ValueError(
+                    f"`metrics` {name} needs more than {name[4:]} outputs, "
+                    f"got {self.net.sizes[-1]}: use 'accuracy'."
+                )
+
     def _check_measurable(self, data: Data, names: tuple[str, ...]) -> None:
         """Refuse data whose metrics would fail after the training."""
         if names and data.weight is not None and not data.weight.any():
@@ -769,7 +784,8 @@ class Trainer:
                 "The sample weights must not all be 0 where metrics are asked: "
                 "give some rows a weight."
             )
-        if "accuracy" in names and data.targets.values is not None:
+        of_classes = [name for name in names if name.startswith(("accuracy", "top_"))]
+        if of_classes and data.targets.values is not None:
             _metrics.check_classes(data.targets.values, "Y")
 
     def _batch_of(self, n_rows: int) -> int:
@@ -826,41 +842,36 @@ class Trainer:
         return ("accuracy",) if classifier else ()
 
     def _measure(self, data: Data, names: tuple[str, ...]) -> dict[str, float]:
-        """Return "loss" and metrics of these rows."""
-        asked = _check.threads(self.n_threads)
-        mflop = 2e-6 * self.net._n_weights * min(len(data.X), CHUNK)
-        n_threads = _runtime.threads_for(mflop) if asked is None else asked
-        result: dict[str, float] = {}
-        if "loss" in names:
-            result["loss"] = self._mean_loss(data, n_threads)
-        names = tuple(name for name in names if name != "loss")
-        if names:
-            y = np.empty((len(data.X), self.net.sizes[-1]), self.net.dtype)
-            self.net._core.predict(data.X, y, n_threads)
-            t: NDArray[Any] | None = data.targets.labels
-            if t is None:
-                assert data.targets.values is not None
-                t = self.net._in_own_units(data.targets.values)
-            for name in names:
-                result[name] = _metrics.METRICS[name](t, y, sample_weight=data.weight)
-        return result
+        """Return "loss" and metrics of these rows, in one pass over them.
 
-    def _mean_loss(self, data: Data, n_threads: int) -> float:
-        """Return the loss over all rows, summed up in chunks that do not depend on the threads."""
+        They are taken in chunks that do not depend on the threads.
+        """
+        net, asked = self.net, _check.threads(self.n_threads)
+        mflop = 2e-6 * net._n_weights * min(len(data.X), CHUNK)
+        n_threads = _runtime.threads_for(mflop) if asked is None else asked
+        meters = {name: _metrics.meter(name) for name in names if name != "loss"}
         total = weight_sum = 0.0
         for first in range(0, len(data.X), CHUNK):
-            stop = first + CHUNK
-            X = data.X[first:stop]
-            weight = None if data.weight is None else data.weight[first:stop]
-            loss, _ = self.net._core.gradient(
-                X, *data.targets.slice(first, stop), weight, self._objective,
-                REDUCTIONS["sum"], 0.0, None, None, n_threads,
+            part = data.take(slice(first, first + CHUNK))
+            n = len(part.X)
+            y = np.empty((n, net.sizes[-1]), net.dtype) if meters else None
+            loss, _ = net._core.gradient(
+                part.X, *part.targets, part.weight, self._objective, REDUCTIONS["sum"], 0.0, None,
+                None, n_threads, y,
             )  # fmt: skip
             total += loss
-            weight_sum += len(X) if weight is None else float(weight.sum())
-        if self.loss.reduction == "sum":
-            return total
-        return total / weight_sum if weight_sum else 0.0
+            weight_sum += n if part.weight is None else _runtime.row_sum(part.weight)
+            t = part.targets.labels
+            if t is None and meters:
+                assert part.targets.values is not None
+                t = net._in_own_units(part.targets.values)
+            for one in meters.values():
+                assert t is not None and y is not None
+                one.add(t, y, part.weight)
+        if self.loss.reduction == "mean":
+            total = total / weight_sum if weight_sum else 0.0
+        result = {"loss": total} if "loss" in names else {}
+        return {**result, **{name: one.value() for name, one in meters.items()}}
 
     def _diverged(
         self, error: Diverged, layer: int, where: str, remedy: str

@@ -338,7 +338,7 @@ ARGUMENTS = [
     (lambda: trainer(shuffle=1), TypeError, "`shuffle` must be True or False, got 1."),
     (lambda: trainer(l2=-0.1), ValueError, "`l2` must be a finite number at least 0, got -0.1."),
     (lambda: trainer(metrics="mse"), ValueError,
-     "`metrics` must be one of 'accuracy', 'r2', got 'mse'."),
+     "`metrics` must be one of 'accuracy', 'auc', 'mae', 'r2', 'rmse', 'top_5', got 'mse'."),
     (lambda: trainer(metrics=accuracy), TypeError,
      "`metrics` must be a name or a list of names, got function."),
     (lambda: trainer("softmax", metrics="r2"), ValueError,
