@@ -155,6 +155,8 @@ cdef extern from "cbp_kernels.h" nogil:
                        Py_ssize_t c) noexcept nogil
         void (*moments)(double *sum, double *square, const void *rows, Py_ssize_t row_stride,
                         const double *centre, Py_ssize_t n, Py_ssize_t c) noexcept nogil
+        void (*permutation)(Py_ssize_t *out, Py_ssize_t n, uint64_t seed, uint32_t purpose,
+                            uint32_t stream) noexcept nogil
     ctypedef struct cbp_isa:
         const char *name
         const cbp_kernels *f32
@@ -175,8 +177,6 @@ cdef extern from "cbp_random.h" nogil:
         CBP_SPLIT
     void cbp_uniform(double *out, Py_ssize_t n, uint64_t seed, uint32_t purpose, uint32_t stream)
     void cbp_normal(double *out, Py_ssize_t n, uint64_t seed, uint32_t purpose, uint32_t stream)
-    void cbp_permutation(Py_ssize_t *out, Py_ssize_t n, uint64_t seed, uint32_t purpose,
-                         uint32_t stream)
 
 
 cdef extern from "_team.h" nogil:

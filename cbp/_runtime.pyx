@@ -32,7 +32,6 @@ from cbp._kernels cimport (
     cbp_kernels,
     cbp_max_threads,
     cbp_normal,
-    cbp_permutation,
     cbp_uniform,
 )
 
@@ -287,13 +286,13 @@ def normal(double[::1] out, uint64_t seed, unsigned int purpose, unsigned int st
 
 
 cdef void shuffle(Py_ssize_t *order, Py_ssize_t n, uint64_t seed, int64_t epoch) noexcept nogil:
-    cbp_permutation(order, n, seed, CBP_SHUFFLE, <unsigned int>epoch)
+    _isa.f32.permutation(order, n, seed, CBP_SHUFFLE, <unsigned int>epoch)
 
 
 def permutation(Py_ssize_t[::1] out, uint64_t seed, unsigned int purpose, unsigned int stream):
     """Fills `out` with a random order of 0 .. len(out) - 1, without bias."""
     if out.shape[0]:
-        cbp_permutation(&out[0], out.shape[0], seed, purpose, stream)
+        _isa.f32.permutation(&out[0], out.shape[0], seed, purpose, stream)
 
 
 # ---- element-wise functions, for tests and reports ---------------------------------------------

@@ -113,7 +113,7 @@ cdef enum:
     NORM_CHUNKS = 4         # chunks of the gradient's norm in a task: some microseconds
     PROJECT_COLUMNS = 64    # units in a task of PROJECT
     ROOM_MFLOP = 400        # a step in the small room takes at most about 10 ms, and a run there
-    ROOM_STEPS = 4          # has at least so many of them, to be worth the way in and out
+    ROOM_ROWS = 128         # goes over so many rows, to be worth the way in and out
 
 
 cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
@@ -649,17 +649,16 @@ cdef void train_team(Train *t, int me) noexcept nogil:
 
 cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
     """Whether the run is one for the small room (src_c/small_body.h): a small net on one thread,
-    enough steps, and nothing that the room does not know."""
+    enough rows, and nothing that the room does not know."""
     cdef const cbp_objective *objective = t.batch.objective
-    cdef Py_ssize_t steps = t.n_epochs * ((t.n_rows + t.batch_size - 1) // t.batch_size)
+    cdef Py_ssize_t rows = t.n_epochs * t.n_rows
     cdef int l
+    if t.rates != NULL:
+        rows = min(rows, t.n_rates * t.batch_size)
     if t.crew.threads != 1 or mflop > ROOM_MFLOP or not small_net(t.net):
         return False
-    if min(steps, t.n_rates if t.rates != NULL else steps) < ROOM_STEPS:
-        return False
-    if t.batch.source != CBP_SAME:
-        return False
-    if (t.mask != NULL or t.average != NULL or t.dropout != NULL
+    if (rows < ROOM_ROWS or t.batch.source != CBP_SAME
+            or t.mask != NULL or t.average != NULL or t.dropout != NULL
             or t.clip_norm != 0.0 or t.batch.function != NULL or t.net.inputs != NULL):
         return False
     if (objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or objective.mask_nan

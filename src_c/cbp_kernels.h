@@ -224,6 +224,10 @@ typedef struct cbp_kernels {
      * by row.  Callers cut rows into chunks of 4,096. */
     void (*moments)(double *sum, double *square, const void *rows, ptrdiff_t row_stride,
                     const double *centre, ptrdiff_t n, ptrdiff_t c);
+
+    /* A random order of 0 .. n-1 (rule 14). */
+    void (*permutation)(ptrdiff_t *out, ptrdiff_t n, uint64_t seed, uint32_t purpose,
+                        uint32_t stream);
 } cbp_kernels;
 
 /* The tables that run here, best first, float and double; chosen by the CPU alone. */

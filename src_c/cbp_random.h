@@ -16,8 +16,5 @@ void cbp_uniform(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint
 /* out[j] standard normal, by inversion of a uniform number (Wichura, Applied Statistics 37, 1988,
  * algorithm AS 241: relative accuracy about 1e-16). */
 void cbp_normal(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t stream);
-/* A random order of 0 .. n-1: Fisher-Yates with bounded integers by Lemire's method (ACM TOMACS 29,
- * 2019), which rejects what would bias them. */
-void cbp_permutation(ptrdiff_t *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t stream);
 
 #endif

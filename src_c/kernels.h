@@ -4,6 +4,7 @@
  * else, and everything but the two tables is static. */
 #include "cbp_kernels.h"
 #include "cbp_random.h"
+#include "philox.h"
 #include "vec.h"
 
 #define CBP_TYPE 32
@@ -17,6 +18,7 @@
 #include "regularise_body.h"
 #include "small_body.h"
 #include "scaling_body.h"
+#include "shuffle_body.h"
 #include "table_body.h"
 #undef CBP_TYPE
 
@@ -31,5 +33,6 @@
 #include "regularise_body.h"
 #include "small_body.h"
 #include "scaling_body.h"
+#include "shuffle_body.h"
 #include "table_body.h"
 #undef CBP_TYPE

@@ -1,66 +1,16 @@
-/* Philox streams, uniform and normal numbers, permutations: see cbp_random.h. */
+/* Uniform and normal numbers: see cbp_random.h. */
 #include "cbp_random.h"
 
 #include <string.h>
 
-enum { BLOCKS = 8 }; /* computed side by side: a block alone waits for its ten multiplications */
-
-typedef struct stream {
-    uint32_t key[2];
-    uint32_t number, purpose; /* the counter's upper words */
-    uint64_t next;            /* number of the first block that is not computed yet */
-    uint64_t words[2 * BLOCKS];
-    int used;
-} stream;
-
-static stream stream_open(uint64_t seed, uint32_t purpose, uint32_t number)
-{
-    stream s = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, number, purpose, 0, {0}, 2 * BLOCKS};
-    return s;
-}
-
-/* Ten rounds on the counters (next + j, number, purpose), j < BLOCKS. */
-static void refill(stream *s)
-{
-    uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
-    uint32_t k0 = s->key[0], k1 = s->key[1];
-    for (int j = 0; j < BLOCKS; j++) {
-        c0[j] = (uint32_t)(s->next + (uint64_t)j);
-        c1[j] = (uint32_t)((s->next + (uint64_t)j) >> 32);
-        c2[j] = s->number;
-        c3[j] = s->purpose;
-    }
-    for (int round = 0; round < 10; round++) {
-        for (int j = 0; j < BLOCKS; j++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0[j], p1 = (uint64_t)0xCD9E8D57u * c2[j];
-            c0[j] = (uint32_t)(p1 >> 32) ^ c1[j] ^ k0;
-            c1[j] = (uint32_t)p1;
-            c2[j] = (uint32_t)(p0 >> 32) ^ c3[j] ^ k1;
-            c3[j] = (uint32_t)p0;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    for (int j = 0; j < BLOCKS; j++) {
-        s->words[2 * j] = (uint64_t)c1[j] << 32 | c0[j];
-        s->words[2 * j + 1] = (uint64_t)c3[j] << 32 | c2[j];
-    }
-    s->next += BLOCKS;
-    s->used = 0;
-}
-
-static inline uint64_t next64(stream *s)
-{
-    if (s->used == 2 * BLOCKS)
-        refill(s);
-    return s->words[s->used++];
-}
+#include "philox.h"
 
 void cbp_uniform(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
 {
-    stream s = stream_open(seed, purpose, number);
+    philox s;
+    philox_open(&s, seed, purpose, number);
     for (ptrdiff_t j = 0; j < n; j++)
-        out[j] = (double)(next64(&s) >> 11) * 0x1p-53;
+        out[j] = (double)(philox_next(&s) >> 11) * 0x1p-53;
 }
 
 /* log(x) for 0 < x < 1 normal: x = m 2^k, log m = 2 atanh((m - 1)/(m + 1)) by its series; |s| is
@@ -149,26 +99,8 @@ static double root(double x)
 
 void cbp_normal(double *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
 {
-    stream s = stream_open(seed, purpose, number);
+    philox s;
+    philox_open(&s, seed, purpose, number);
     for (ptrdiff_t j = 0; j < n; j++) /* the middles of 2^52 equal cells: never 0 or 1 */
-        out[j] = normal_quantile(((double)(next64(&s) >> 12) + 0.5) * 0x1p-52);
-}
-
-void cbp_permutation(ptrdiff_t *out, ptrdiff_t n, uint64_t seed, uint32_t purpose, uint32_t number)
-{
-    stream s = stream_open(seed, purpose, number);
-    for (ptrdiff_t j = 0; j < n; j++)
-        out[j] = j;
-    for (ptrdiff_t j = n - 1; j > 0; j--) {
-        uint64_t range = (uint64_t)j + 1;
-        unsigned __int128 product = (unsigned __int128)next64(&s) * range;
-        if ((uint64_t)product < range) {
-            uint64_t floor = -range % range;
-            while ((uint64_t)product < floor)
-                product = (unsigned __int128)next64(&s) * range;
-        }
-        ptrdiff_t other = (ptrdiff_t)(product >> 64), held = out[j];
-        out[j] = out[other];
-        out[other] = held;
-    }
+        out[j] = normal_quantile(((double)(philox_next(&s) >> 12) + 0.5) * 0x1p-52);
 }

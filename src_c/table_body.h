@@ -30,5 +30,6 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .small_sweep = FN(small_sweep),
     .affine = FN(affine),
     .moments = FN(moments),
+    .permutation = FN(permutation),
 };
 #undef CBP_TABLE_

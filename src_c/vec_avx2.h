@@ -128,6 +128,7 @@ VEC_OP f64_i f64_isub(f64_i a, f64_i b) { return _mm256_sub_epi64(a, b); }
 VEC_OP f64_i f64_iand(f64_i a, f64_i b) { return _mm256_and_si256(a, b); }
 VEC_OP f64_i f64_ior(f64_i a, f64_i b) { return _mm256_or_si256(a, b); }
 VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return _mm256_xor_si256(a, b); }
+VEC_OP f64_i f64_imul32(f64_i a, f64_i b) { return _mm256_mul_epu32(a, b); }
 #define f64_ishl(a, n) _mm256_slli_epi64((a), (n))
 #define f64_ishr(a, n) _mm256_srli_epi64((a), (n))
 VEC_OP f64_v f64_max(f64_v a, f64_v b) { return _mm256_max_pd(a, b); }

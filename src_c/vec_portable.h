@@ -138,6 +138,14 @@ VEC_OP f64_i f64_isub(f64_i a, f64_i b) { return (f64_i)((f64_u)a - (f64_u)b); }
 VEC_OP f64_i f64_iand(f64_i a, f64_i b) { return a & b; }
 VEC_OP f64_i f64_ior(f64_i a, f64_i b) { return a | b; }
 VEC_OP f64_i f64_ixor(f64_i a, f64_i b) { return a ^ b; }
+#if defined(__aarch64__)
+VEC_OP f64_i f64_imul32(f64_i a, f64_i b)
+{
+    return (f64_i)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+}
+#else
+VEC_OP f64_i f64_imul32(f64_i a, f64_i b) { return (f64_i)_mm_mul_epu32((__m128i)a, (__m128i)b); }
+#endif
 #define f64_ishl(a, n) ((f64_i)((f64_u)(a) << (n)))
 #define f64_ishr(a, n) ((f64_i)((f64_u)(a) >> (n)))
 VEC_OP f64_v f64_max(f64_v a, f64_v b) { return f64_sel(f64_lt(b, a), a, b); }

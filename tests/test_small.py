@@ -74,16 +74,16 @@ def test_options_of_the_small_room_have_the_general_bits(isa, dtype, options):
 
 @pytest.mark.parametrize("change", [
     {"sizes": (4, 129, 3)}, {"sizes": (4, 16, 17)}, {"sizes": (1025, 4, 3)}, {"bias": False},
-    {"mask": True}, {"trainable": [(True, True), (True, False)]}, {"steps": 3},
+    {"mask": True}, {"trainable": [(True, True), (True, False)]}, {"rows": 120},
 ], ids=str)  # fmt: skip
 def test_what_the_small_room_does_not_know_goes_the_general_way(change):
-    """Wide layers, no biases, masks, frozen parameters, runs of fewer than four steps."""
+    """Wide layers, no biases, masks, frozen parameters, short runs."""
     net = Net(change.get("sizes", (4, 16, 3)), ("relu", "softmax"), bias=change.get("bias", True))
     mask = np.ones_like(net.theta) if "mask" in change else None
     loop, _ = net.loop(
         "categorical_cross_entropy", mask=mask, trainable=change.get("trainable"), batch_size=10
     )
-    bind(loop, *net.data(10 * change.get("steps", 4), labels=True))
+    bind(loop, *net.data(change.get("rows", 200), labels=True))
     loop.run(np.zeros(1), 0.0, 1)
     assert not loop.small_used
 

@@ -128,7 +128,7 @@ int main(int count, char **words)
     walk();
     static ptrdiff_t order[1000];
     static double draws[1000];
-    cbp_permutation(order, 1000, 5, CBP_SHUFFLE, 3);
+    kernel->permutation(order, 1000, 5, CBP_SHUFFLE, 3);
     cbp_normal(draws, 1000, 5, CBP_INITIALISATION, 3);
     for (int j = 0; j < 1000; j++)
         draws[j] += (double)order[j];
