@@ -95,10 +95,10 @@ def test_a_run_in_pieces_has_the_bits_of_one(isa):
         net = Net((4, 16, 3), ("tanh", "softmax"), np.float32)
         loop, states = net.loop("categorical_cross_entropy", "adam", batch_size=8)
         bind(loop, *net.data(100, labels=True))
-        for rates in np.array_split(np.full(65, 0.01), pieces):
-            loop.run(np.zeros(9), 0.0, 1, rates=rates)
+        for rates in np.array_split(np.full(135, 0.01), pieces):
+            loop.run(np.zeros(20), 0.0, 1, rates=rates)
             assert loop.small_used
-        assert loop.step == 65
+        assert loop.step == 135
         results.append(digest(net.theta, *states))
     assert results[0] == results[1]
 
@@ -106,15 +106,15 @@ def test_a_run_in_pieces_has_the_bits_of_one(isa):
 def test_a_loss_that_is_not_finite_leaves_the_last_update():
     """The rows before it are learnt, its own update is not made, the place stands before it."""
     net, start = Net((3, 8, 2), ("tanh", "identity")), Net((3, 8, 2), ("tanh", "identity"))
-    X, target = net.data(64)
+    X, target = net.data(160)
     loop, _ = net.loop("squared_error", batch_size=8, shuffle=False)
-    target[43, 1] = np.inf
+    target[139, 1] = np.inf
     bind(loop, X, target)
     with pytest.raises(_training.Diverged):
         loop.run(np.zeros(1), 0.0, 1)
-    assert loop.small_used and (loop.batch, loop.step) == (5, 5)
+    assert loop.small_used and (loop.batch, loop.step) == (17, 17)
     same, _ = start.loop("squared_error", batch_size=8, shuffle=False)
-    bind(same, X[:40], target[:40])
+    bind(same, X[:136], target[:136])
     same.run(np.zeros(1), 0.0, 1)
     assert digest(net.theta) == digest(start.theta) and np.isfinite(net.theta).all()
 
@@ -162,11 +162,11 @@ def test_keep_and_restore_see_the_room_s_parameters():
     """What `keep` copies at the end of an epoch is what the room has computed."""
     net = Net((4, 16, 3), ("tanh", "softmax"), np.float32)
     loop, _ = net.loop("categorical_cross_entropy", batch_size=8)
-    bind(loop, *net.data(64, labels=True))
+    bind(loop, *net.data(168, labels=True))
     loop.keep()
     loop.run(np.zeros(3), 0.0, 1)
     after = net.theta.copy()
-    loop.run(np.zeros(1), 0.0, 1, rates=np.full(5, 0.1))
+    loop.run(np.zeros(1), 0.0, 1, rates=np.full(20, 0.1))
     assert loop.small_used and not (net.theta == after).all()
     loop.restore()
     assert (net.theta == after).all() and loop.epoch == 3
