@@ -144,3 +144,142 @@ def test_sample_weight_follows_scikit_learn(name, early_stopping):
         pair(name, early_stopping=early_stopping, **options), X, y, sample_weight=weight
     )
     assert_alike(a, b)
+
+
+# ---- other rules --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_partial_fit_and_warm_start_follow_scikit_learn(solver):
+    """Optimizer state goes on in partial_fit and begins anew in a warm start, as there."""
+    X, y = table("iris")
+    options = {"solver": solver, "random_state": 5, "batch_size": 40, "learning_rate_init": 0.02}
+    for a, b in (pair("iris", **options), pair("iris", warm_start=True, max_iter=7, **options)):
+        for _ in range(4):
+            if a.warm_start:
+                fitted([a, b], X, y)
+            else:
+                a.partial_fit(X, y, classes=[0, 1, 2])
+                b.partial_fit(X, y, classes=[0, 1, 2])
+        assert_alike(a, b)
+        assert len(b.loss_curve_) == (28 if a.warm_start else 4)
+
+
+def test_multilabel_and_several_outputs_follow_scikit_learn():
+    """Rows of 0 and 1 have logistic outputs; a regressor's loss is a mean over its outputs."""
+    X, Y = datasets.make_multilabel_classification(150, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    (a, b), _ = fitted(pair("iris", random_state=0, max_iter=20), X, Y)
+    assert_alike(a, b)
+    assert (a.predict(X) == b.predict(X)).all()
+    np.testing.assert_allclose(b.predict_proba(X), a.predict_proba(X), rtol=1e-6)
+    targets = X[:, :3] @ np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
+    options = {"random_state": 0, "max_iter": 20, "early_stopping": True}
+    (a, b), _ = fitted(pair("diabetes", **options), X, targets)
+    assert_alike(a, b)
+    assert b.predict(X).shape == (150, 2)
+
+
+def test_saturated_probabilities_follow_scikit_learn():
+    """Inputs of a thousand: the loss of a row is told as at most -log of the dtype's epsilon."""
+    X, y = datasets.load_wine(return_X_y=True)
+    for binary in (False, True):
+        target = y == 1 if binary else y
+        (a, b), _ = fitted(pair("wine", random_state=0, max_iter=5), X, target)
+        assert a.loss_curve_[0] > 5  # far above log 3: saturated
+        assert_alike(a, b, rtol=1e-5)
+
+
+def test_strings_and_one_class_predict_as_in_scikit_learn():
+    """Labels of any kind come back, in their own dtype."""
+    X, y = table("iris")
+    for labels in (
+        np.array(["b", "a", "ccc"])[y], np.array(["b", "a", "c"], object)[y], y - 7, y > 0,
+        np.zeros(150, int), np.array([2.5, 1.0, 7.0])[y].astype(int),
+    ):  # fmt: skip
+        (a, b), _ = fitted(pair("iris", random_state=0, max_iter=8), X, labels)
+        assert a.predict(X).dtype == b.predict(X).dtype
+        assert (a.predict(X) == b.predict(X)).all() and list(a.classes_) == list(b.classes_)
+        np.testing.assert_allclose(b.predict_proba(X), a.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["iris", "breast cancer", "diabetes"])
+def test_lbfgs_finds_what_scikit_learn_finds(name):
+    """The first iterations are the same; the end is of the same quality."""
+    X, y = table(name)
+    options = {"solver": "lbfgs", "random_state": 0, "hidden_layer_sizes": (20,), "alpha": 0.1}
+    (a, b), _ = fitted(pair(name, max_iter=5, **options), X, y)
+    assert b.n_iter_ == a.n_iter_ == 5
+    np.testing.assert_allclose(b.loss_, a.loss_, rtol=1e-7)
+    np.testing.assert_allclose(b.coefs_[0], a.coefs_[0], rtol=1e-5, atol=1e-7)
+    (a, b), _ = fitted(pair(name, max_iter=200, **options), X, y)
+    assert b.loss_ == pytest.approx(a.loss_, rel=0.2, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_messages_are_scikit_learns(dtype, capsys):
+    """What is printed with verbose, line for line."""
+    X, y = table("iris")
+    X = X.astype(dtype)
+    told = []
+    for options in (
+        {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1},
+        {"early_stopping": True, "n_iter_no_change": 1},
+        {"tol": 0.1, "n_iter_no_change": 2},
+    ):
+        for estimator in pair("iris", random_state=0, max_iter=60, verbose=True, **options):
+            fitted([estimator], X, y)
+            told.append(capsys.readouterr().out.replace("\n\n", "\n").splitlines())
+        ours, theirs = told[-1], told[-2]
+        if dtype == np.float64:
+            assert ours == theirs
+        assert len(ours) == len(theirs) and ours[-1] == theirs[-1]
+        assert ours[0].startswith("Iteration 1, loss = ")
+
+
+# ---- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.no_sanitizer
+@pytest.mark.parametrize("name", ["iris", "wine", "breast cancer", "digits", "diabetes"])
+def test_whole_fits_and_their_times(name, capsys):
+    """Fits with the default layers: the same accuracy, and in less than half the time."""
+    X, y = table(name)
+    (a, b), _ = fitted(pair(name, random_state=0, max_iter=40 if name == "digits" else 200), X, y)
+    assert b.score(X, y) == pytest.approx(a.score(X, y), abs=0.01)
+    np.testing.assert_allclose(b.loss_curve_[:50], a.loss_curve_[:50], rtol=1e-6)
+    times = np.array([fitted([a, b], X, y)[1] for _ in range(2)]).min(axis=0)
+    times[1] = min(times[1], *(fitted([b], X, y)[1][0] for _ in range(4)))
+    row = np.ascontiguousarray(X[:1])
+    calls = []
+    for estimator in (a, b):
+        start = time.perf_counter()
+        for _ in range(200):
+            estimator.predict(row)
+        calls.append((time.perf_counter() - start) / 200)
+    with capsys.disabled():
+        print(
+            f"\n{name:14} {b.n_iter_} epochs: {times[0]:.3f} s and {times[1]:.4f} s, "
+            f"{times[0] / times[1]:.1f} times as fast; one row {calls[0] * 1e6:.0f} us and "
+            f"{calls[1] * 1e6:.1f} us, {calls[0] / calls[1]:.1f} times"
+        )
+    assert times[0] > 2 * times[1] and calls[0] > 4 * calls[1]
+
+
+@pytest.mark.slow
+@pytest.mark.no_sanitizer
+def test_mnist_follows_scikit_learn(mnist_folder, capsys):
+    """784-128-10 on real digits, float64 and float32."""
+    import cbp
+
+    images, labels, _, _ = cbp.datasets.load_mnist(mnist_folder)
+    rows = images[:6000].reshape(6000, -1) / 255.0
+    for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-3)):
+        X, y = rows.astype(dtype), labels[:6000]
+        options = {"hidden_layer_sizes": (128,), "random_state": 0, "max_iter": 3}
+        (a, b), seconds = fitted(pair("digits", batch_size=128, **options), X, y)
+        np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=tolerance)
+        assert b.score(X, y) == pytest.approx(a.score(X, y), abs=0.002)
+        with capsys.disabled():
+            print(f"\nMNIST {np.dtype(dtype)}: {seconds[0] / seconds[1]:.1f} times as fast")
