@@ -8,6 +8,8 @@
 array([[1.]], dtype=float32)
 """
 
+from typing import TYPE_CHECKING
+
 from ._load import show_config  # first: it loads the runtime
 from . import initializers, metrics, reference  # isort: skip
 from .callbacks import Callback
@@ -29,6 +31,10 @@ from .schedules import (
 )
 from .trainer import Trainer
 
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostics
+    from .loggers import CSVLogger, JSONLLogger, TensorBoard
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -37,11 +43,13 @@ __all__ = [
     "Adam",
     "AdamW",
     "BinaryCrossEntropy",
+    "CSVLogger",
     "Callback",
     "CategoricalCrossEntropy",
     "Constant",
     "Cosine",
     "Dense",
+    "Diagnostics",
     "DivergenceError",
     "Exponential",
     "FormatError",
@@ -49,6 +57,7 @@ __all__ = [
     "Gradient",
     "History",
     "InverseScaling",
+    "JSONLLogger",
     "Lion",
     "Nadam",
     "Network",
@@ -60,6 +69,7 @@ __all__ = [
     "ScalingWarning",
     "SquaredError",
     "Step",
+    "TensorBoard",
     "Trainer",
     "initializers",
     "load",
@@ -70,11 +80,18 @@ __all__ = [
 ]
 
 _ROOMS = frozenset({"datasets", "explain"})  # opened by their first use, so that `import cbp` stays light
+_INSIDE = {
+    "CSVLogger": "loggers",
+    "Diagnostics": "diagnostics",
+    "JSONLLogger": "loggers",
+    "TensorBoard": "loggers",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in _ROOMS:
+    if name in _ROOMS or name in _INSIDE:
         from importlib import import_module
 
-        return import_module(f"{__name__}.{name}")
+        room = import_module(f"{__name__}.{_INSIDE.get(name, name)}")
+        return getattr(room, name) if name in _INSIDE else room
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from . import _check, _tables
 
 __all__ = ["History"]
 
@@ -13,6 +16,8 @@ class History(Mapping[str, list[float]]):
 
     Attributes
     ----------
+    first : int
+        How many epochs the trainer had completed before these.
     epochs : int
         Completed epochs; every list has that length.
     seconds : float
@@ -32,6 +37,7 @@ class History(Mapping[str, list[float]]):
     """
 
     def __init__(self) -> None:
+        self.first = 0
         self.epochs = 0
         self.seconds = 0.0
         self.best_epoch: int | None = None
@@ -50,6 +56,59 @@ class History(Mapping[str, list[float]]):
     def __repr__(self) -> str:
         last = "".join(f", {name} {column[-1]:.4g}" for name, column in self.items() if column)
         return f"History({self.epochs} epochs, {self.seconds:.3g} s{last})"
+
+    def _repr_html_(self) -> str:
+        """Return the first and the last epochs as a notebook shows them."""
+        return _tables.of_history(self).html()
+
+    def plot(self, *, log: bool = False) -> Any:
+        """Return a matplotlib figure: the loss and each metric over the epochs.
+
+        Parameters
+        ----------
+        log : bool
+            Whether the loss has a logarithmic axis.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A panel for "loss", and one for every metric; what was measured on the validation data
+            stands beside it in the same panel, with the best epoch marked.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed: ``pip install cbp[plot]``.
+        ValueError
+            There are no epochs yet.
+        """
+        _check.flag(log, "log")
+        if not self.epochs:
+            raise ValueError("There is nothing to plot: no epoch has ended yet.")
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            raise ImportError(
+                "`history.plot` needs matplotlib: pip install cbp[plot]"
+            ) from None
+        epochs = range(self.first, self.first + self.epochs)
+        names = list(dict.fromkeys(name.removeprefix("val_") for name in self))
+        size = (6.4, 1.0 + 2.6 * len(names))
+        figure, panels = pyplot.subplots(
+            len(names), figsize=size, sharex=True, squeeze=False, layout="constrained"
+        )
+        for panel, name in zip(panels[:, 0], names):
+            for column, label in ((name, "training"), (f"val_{name}", "validation")):
+                if column in self:
+                    panel.plot(epochs, self[column], label=label)
+            if self.best_epoch is not None and self.best_epoch in epochs:
+                panel.axvline(self.best_epoch, color="0.6", linestyle=":", label="best epoch")
+            panel.set_ylabel(name.replace("_", " "))
+            panel.legend()
+        if log:
+            panels[names.index("loss"), 0].set_yscale("log")
+        panels[-1, 0].set_xlabel("epoch")
+        return figure
 
     def append_losses(self, losses: Iterable[float]) -> None:
         """Add epochs of which the loss is known; the other columns hold NaN until `amend`."""
@@ -79,5 +138,6 @@ class History(Mapping[str, list[float]]):
             if name == "loss" or not all(map(math.isnan, column[first:])):
                 result._columns[name] = column[first:]
         result.epochs = self.epochs - first
+        result.first = self.first + first
         result.best_epoch, result.ended = self.best_epoch, self.ended
         return result

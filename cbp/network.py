@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _check, _runtime, initializers, losses, scaling, storage
+from . import _check, _runtime, _tables, initializers, losses, scaling, storage
 from ._backprop import ACTIVATIONS, Core, Predictor
 from .exceptions import FormatError
 from .layers import MOST_UNITS, Dense, checked_dropout
@@ -353,7 +353,7 @@ class Network:
         )
 
     def summary(self) -> str:
-        """Return a table of the layers.
+        """Return a table of the layers, and of what else a layer has beside its parameters.
 
         Examples
         --------
@@ -364,19 +364,11 @@ class Network:
         2          30       10  identity           310  yes
         23,860 parameters, float32, 95,440 bytes
         """
-        lines = ["layer  inputs  outputs  activation  parameters  trainable"]
-        words = {True: "yes", False: "no", "weights": "weights", "biases": "biases"}
-        for index, layer in enumerate(self._layers):
-            n_inputs = self.sizes[index]
-            n_parameters = (n_inputs + bool(layer.bias)) * layer.n_outputs
-            lines.append(
-                f"{index + 1:<5}  {n_inputs:>6}  {layer.n_outputs:>7}  {layer.activation:<10}  "
-                f"{n_parameters:>10,}  {words[layer.trainable]}"
-            )
-        lines.append(
-            f"{self.n_parameters:,} parameters, {self._dtype.name}, {self._theta.nbytes:,} bytes"
-        )
-        return "\n".join(lines)
+        return _tables.of_network(self).text()
+
+    def _repr_html_(self) -> str:
+        """Return `summary` as a notebook shows it."""
+        return _tables.of_network(self).html()
 
     def _views_of(
         self, flat: NDArray[Any]

@@ -25,9 +25,11 @@ KERNEL_FOLDER = ROOT / "src_c"
 # Floor 1, lowest first: each uses only what stands before it.
 FLOOR_1 = ["_kernels", "_runtime", "_dense", "_functions", "_backprop", "_small", "_training"]
 # Rooms around the core: the core never enters them.
-ROOMS = {"__main__", "datasets", "distributed", "explain", "sklearn"}
+ROOMS = {
+    "__main__", "datasets", "diagnostics", "distributed", "explain", "loggers", "sklearn",
+}  # fmt: skip
 # Third-party packages the core may try inside a function, never at import.
-LAZY_IN_CORE = {"tqdm"}
+LAZY_IN_CORE = {"matplotlib", "tqdm"}
 REFERENCE_MAY_USE = {"__future__", "dataclasses", "numpy", "typing"}
 
 # No math.h: libm's bits differ between versions.  Neither Python.h nor omp.h, nor any allocator.
