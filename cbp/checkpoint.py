@@ -26,10 +26,11 @@ from .storage import Architecture
 __all__ = ["load", "save"]
 
 # Attributes of a Trainer that change while it trains: numbers, words, bytes, arrays like the
-# parameters, and lists and dictionaries of them. What is added to Trainer is added here.
-STATE = (
-    "_place", "_states", "_mean", "_learning_rate", "_plateau", "_watch", "_interrupted",
-)  # fmt: skip
+# parameters, and lists and dictionaries of them. What is added to Trainer is added here, without
+# the underscore that its name begins with.
+STATE = ("place", "states", "mean", "learning_rate", "plateau", "watch", "interrupted")
+# Which state of an update rule is a mean or a sum of squares.
+_SQUARES = {"rmsprop": 0, "rmsprop_momentum": 0, "adagrad": 0, "adam": 1, "nadam": 1}
 # Arguments of Trainer that are the machine's, not the run's.
 _NOT_SAVED = ("self", "net", "n_threads")
 _SECTIONS = ("network", "options", "state", "history")
@@ -57,7 +58,7 @@ def save(trainer: Any, path: Any) -> None:
                     f"A trainer whose `{name}` is a {error} of your own cannot be saved, for that "
                     "is code: use what cbp has, or save the network alone."
                 ) from None
-    state = {name: _without_arrays(getattr(trainer, name), f"state.{name}", arrays)
+    state = {name: _without_arrays(getattr(trainer, f"_{name}"), f"state.{name}", arrays)
              for name in STATE}  # fmt: skip
     history = trainer.history
     arrays["history"] = np.array([*history.values()], np.float64).reshape(len(history), -1)
@@ -161,25 +162,27 @@ def _with_arrays(said: Any, path: str, arrays: Mapping[str, NDArray[Any]]) -> An
 
 def _restore(trainer: Any, name: str, value: Any) -> None:
     """Set an attribute of a fresh trainer, if the value is like the one that is there."""
-    fresh = getattr(trainer, name)
-    if name == "_watch" and isinstance(value, dict):  # of a run that was on
+    fresh = getattr(trainer, f"_{name}")
+    if name == "watch" and isinstance(value, dict):  # of a run that was on
         fresh = {"monitor": "", "best": 0.0, "epoch": 0, "waited": 0,
                  "parameters": value.get("parameters")}  # fmt: skip
     if not _alike(value, fresh):
         raise FormatError(f"its {name} is not that of such a trainer")
-    if name == "_place":
+    if name == "place":
         fine = all(0 <= number < 2**53 for key, number in value.items() if key != "seed")
         if not fine or value["seed"] != trainer.seed:
-            raise FormatError("its _place is not that of such a trainer")
-    if name == "_learning_rate":
+            raise FormatError("its place is not that of such a trainer")
+    if name == "learning_rate":
         trainer.learning_rate = value  # checks it
     elif isinstance(fresh, np.ndarray):
         fresh[...] = value
-    elif name == "_states":
-        for mine, saved in zip(fresh, value):
+    elif name == "states":
+        for number, (mine, saved) in enumerate(zip(fresh, value)):
+            if number == _SQUARES.get(trainer.optimizer.rule) and saved.size and saved.min() < 0:
+                raise FormatError("its states hold squares that are negative")
             mine[...] = saved
     else:
-        setattr(trainer, name, value)
+        setattr(trainer, f"_{name}", value)
 
 
 def _alike(value: Any, fresh: Any) -> bool:

@@ -298,23 +298,23 @@ def test_damage_is_found(tmp_path, saved):
         ("options", lambda s: s.update(unheard_of=1), "unheard_of"),
         ("options", lambda s: s.update(batch_size=0), "batch_size"),
         ("options", lambda s: s.update(average=0.5), "mean"),
-        ("state", lambda s: s.pop("_states"), "state"),
+        ("state", lambda s: s.pop("states"), "state"),
         ("state", lambda s: s.update(more=1), "state"),
-        ("state", lambda s: s["_states"].pop(), "tensors"),
-        ("state", lambda s: s.update(_states=[1, 2]), "tensors"),
-        ("state", lambda s: s.update(_plateau={}), "plateau"),
-        ("state", lambda s: s.update(_watch={"monitor": "loss"}), "watch"),
-        ("state", lambda s: s.update(_watch=7), "watch"),
-        ("state", lambda s: s.update(_mean=1.0), "mean"),
-        ("state", lambda s: s.update(_learning_rate=-1.0), "learning_rate"),
-        ("state", lambda s: s.update(_learning_rate="0.1"), "learning_rate"),
-        ("state", lambda s: s.update(_interrupted={"bytes": "xyz"}), "hexadecimal"),
-        ("state", lambda s: s["_place"].update(row=-1), "place"),
-        ("state", lambda s: s["_place"].update(epoch=2.5), "place"),
-        ("state", lambda s: s["_place"].update(power_1=-0.5), "place"),
-        ("state", lambda s: s["_place"].update(seed=7), "place"),
-        ("state", lambda s: s["_place"].pop("step"), "place"),
-        ("state", lambda s: s["_place"].update(more=1), "place"),
+        ("state", lambda s: s["states"].pop(), "tensors"),
+        ("state", lambda s: s.update(states=[1, 2]), "tensors"),
+        ("state", lambda s: s.update(plateau={}), "plateau"),
+        ("state", lambda s: s.update(watch={"monitor": "loss"}), "watch"),
+        ("state", lambda s: s.update(watch=7), "watch"),
+        ("state", lambda s: s.update(mean=1.0), "mean"),
+        ("state", lambda s: s.update(learning_rate=-1.0), "learning_rate"),
+        ("state", lambda s: s.update(learning_rate="0.1"), "learning_rate"),
+        ("state", lambda s: s.update(interrupted={"bytes": "xyz"}), "hexadecimal"),
+        ("state", lambda s: s["place"].update(row=-1), "place"),
+        ("state", lambda s: s["place"].update(epoch=2.5), "place"),
+        ("state", lambda s: s["place"].update(power_1=-0.5), "place"),
+        ("state", lambda s: s["place"].update(seed=7), "place"),
+        ("state", lambda s: s["place"].pop("step"), "place"),
+        ("state", lambda s: s["place"].update(more=1), "place"),
         ("history", lambda s: s.update(columns=["loss", "loss"]), "history"),
         ("history", lambda s: s.update(columns=[]), "history"),
         ("history", lambda s: s.update(epochs=2), "tensors"),
@@ -332,6 +332,16 @@ def test_hostile_checkpoints_are_refused(tmp_path, saved, section, change, words
     change(said)
     header["__metadata__"][section] = json.dumps(said, separators=(",", ":"))
     assert words in refused(tmp_path / "hostile", sealed(header, data))
+
+
+def test_negative_squares_are_refused(tmp_path, saved):
+    """Adam's second moment is a mean of squares."""
+    header, data = parts(saved)
+    first = header["state.states.1"]["data_offsets"][0]
+    wrong = data[:first] + np.float32(-1.0).tobytes() + data[first + 4 :]
+    assert "negative" in refused(tmp_path / "hostile", sealed(header, wrong))
+    wrong = data[:first] + np.float32(np.nan).tobytes() + data[first + 4 :]
+    assert "infinity or NaN" in refused(tmp_path / "hostile", sealed(header, wrong))
 
 
 def test_files_of_the_other_kind_are_named(tmp_path, saved):
