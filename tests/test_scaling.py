@@ -152,6 +152,21 @@ def test_training_equals_training_on_standardised_data(isa, dtype):
     assert trainer.evaluate(X, Y)["loss"] == other.evaluate(inputs, targets)["loss"]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
+def test_large_inputs_of_other_types_are_scaled_too(tmp_path, dtype):
+    """Rows that are converted batch by batch, from a memory map for instance, are standardised
+    behind the conversion."""
+    X = RNG.integers(0, 200, size=(30_000, 40)).astype(dtype)
+    Y = X[:, :1].astype(float) * 1e3 + 1e4
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    nets = [trained(inputs, Y, sizes=(40, 8, 1), epochs=1, batch_size=64)[0]
+            for inputs in (mapped, X.astype(np.float32))]  # fmt: skip
+    assert all(map(np.array_equal, nets[0].scaling, nets[1].scaling))
+    assert np.array_equal(nets[0].parameters, nets[1].parameters)
+    assert np.array_equal(nets[0].predict(mapped), nets[1].predict(X.astype(np.float32)))
+
+
 def test_threads_do_not_show():
     """Statistics and training are the same for any number of threads."""
     X, Y = rows(5000), RNG.normal(size=(5000, 1))

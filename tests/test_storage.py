@@ -101,6 +101,24 @@ def test_any_finite_bits_come_back(tmp_path_factory, bits):
     assert again.parameters.tobytes() == net.parameters.tobytes()
 
 
+def test_masks_and_limits_come_back(tmp_path):
+    """Every option of a layer is in the file; masks as tensors of 0 and 1."""
+    mask = np.random.default_rng(0).random((3, 4)) < 0.5
+    net = cbp.Network(
+        [3, cbp.Dense(4, mask=mask, dropout=0.25), cbp.Dense(2, max_norm=2.0, nonnegative=True)],
+        seed=1,
+    )  # fmt: skip
+    net.save(tmp_path / "net")
+    first, second = cbp.load(tmp_path / "net").layers
+    assert np.array_equal(first.mask, mask) and first.dropout == 0.25
+    assert second.mask is None and second.max_norm == 2.0 and second.nonnegative
+    header, data = parts((tmp_path / "net").read_bytes())
+    assert header["layers.0.mask"]["dtype"] == "U8"
+    at = header["layers.0.mask"]["data_offsets"][0]
+    wrong = data[:at] + b"\2" + data[at + 1 :]
+    assert "other numbers than 0 and 1" in refused(tmp_path / "net", sealed(header, wrong))
+
+
 def test_the_file_is_plain_safetensors(saved):
     """The header's length, JSON padded to a multiple of 8, aligned tensors one behind another."""
     header, data = parts(saved)
@@ -412,6 +430,24 @@ for path in sys.argv[1:]:
 """
     paths = [str(tmp_path / name) for name in (*names, "sparse")]
     subprocess.run([sys.executable, "-c", child, *paths], check=True, cwd=FOLDER)
+
+
+@pytest.mark.no_sanitizer
+def test_loading_takes_at_most_twice_the_file(tmp_path):
+    """A file of 40 MB: the network, and a tensor or all of them beside it."""
+    cbp.Network([3000, 3000, 300], seed=1, init="zeros").save(tmp_path / "net")
+    size = (tmp_path / "net").stat().st_size
+    child = """
+import hashlib, json, resource, sys, cbp
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+net = cbp.load(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", child, str(tmp_path / "net")], capture_output=True, text=True,
+        check=True, cwd=FOLDER,
+    )  # fmt: skip
+    assert size > 39e6 and int(run.stdout) <= 2 * size + 16 * 2**20
 
 
 def test_special_files_are_refused_without_waiting(tmp_path):
