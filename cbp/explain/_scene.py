@@ -158,9 +158,9 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
                     gaps.append(Gap(place.box(kind, along, slot, len(slots)), -index))
                     continue
                 node, extra = nodes[kind, layer, index], None
-                if kind == "z" and graph.biases[layer - 1] is not None:
-                    name = graph.names.bias(layer - 1, index)
-                    extra = name, graph.parameters[name]
+                bias = graph.biases[layer - 1] if kind == "z" else None
+                if bias is not None:
+                    extra = graph.names.bias(layer - 1, index), float(bias[index])
                 elif kind == "y" and len(graph.t) == n:
                     extra = ("t" if n == 1 else f"t{index + 1}"), float(graph.t[index])
                 cards.append(Card(node, place.box(kind, along, slot, len(slots)), extra))

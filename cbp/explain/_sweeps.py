@@ -87,6 +87,8 @@ class _Sweep:
             yield from self._column("a", n_out, made)
         n = g.sizes[-1]
         symbols, numbers = self._loss(_LOSSES, lambda term: _sum(range(n), term))
+        if not symbols:
+            symbols = f"{escape(g.loss.name.replace('_', ' '))}(<i>y</i>, <i>t</i>)"
         lines = [[names.a(self.last, k), "L"] for k in range(n)]
         yield from self._column(
             "L", 1, [_step("<i>L</i>", symbols, numbers, g.value, values=["L"], lines=lines)]

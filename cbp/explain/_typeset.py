@@ -163,5 +163,8 @@ def name_width(name: str, size: float, behind: str = "") -> float:
     return total + (width(" " + behind, size) if behind else 0.0)
 
 
-SERIF = "Palatino, 'Palatino Linotype', 'Book Antiqua', Georgia, serif"
+SERIF = (
+    "Palatino, 'Palatino Linotype', 'Book Antiqua', Georgia, 'Liberation Serif', "
+    "'Times New Roman', serif"
+)
 SANS = "'Helvetica Neue', Arial, 'Liberation Sans', 'Noto Sans CJK SC', sans-serif"

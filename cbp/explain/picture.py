@@ -172,7 +172,7 @@ def svg(
     lit, visited = on_paths(graph, scene, weight) if weight else (set(), set())
     title = "-".join(map(str, graph.sizes))
     most = {name: largest(scene.lines, name) for name in _COLOURS}
-    most["visits"] = math.log(max(line.visits for line in scene.lines) + 1) or 1.0
+    most["visits"] = max([1, *(line.visits for line in scene.lines)])
     legend = [] if for_page else _legend(graph, scene, weight, color)
     high = scene.height + 22.0 * len(legend) + (10.0 if legend else 0.0)
     wide = max([scene.width, *(24.0 + _row_width(row) for row in legend)])
@@ -222,7 +222,7 @@ def _svg_line(
             v = getattr(line, _FIELDS[name])
             signs.append(f"{name}-{'plus' if v > 0 else 'minus' if v < 0 else 'zero'}")
             data += f"--{name}:{strength(v, most[name]):.3f};"
-        data += f"--visits:{math.log(line.visits + 1) / most['visits']:.3f};"
+        data += f"--visits:{strength(line.visits, most['visits']):.3f};"
         parameter = f' data-parameter="{escape(line.parameter)}"' if line.parameter else ""
         data = (
             f' class="line {" ".join(signs)}" data-source="{escape(line.source)}" '
