@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.]{1,256}")
 
 # safetensors' names of the types that cbp stores, all little-endian.
 DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8"), "U8": np.dtype("u1"),
+    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1"),
 }  # fmt: skip
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _UNSET = "0" * 64  # stands for the checksum where the checksum is computed

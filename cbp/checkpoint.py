@@ -86,7 +86,7 @@ def load(trainer_class: Any, path: Any, n_threads: int | str, allow_nonfinite: b
         if set(_NOT_SAVED) & set(options):
             raise FormatError("its options are not a trainer's")
         state, history = file.sections["state"], file.sections["history"]
-        if not isinstance(state, dict) or set(state) != set(STATE):
+        if not isinstance(state, dict) or not set(state) <= set(STATE):
             raise FormatError("its state has other fields than this version of cbp writes")
         columns, epochs = _described(history)
         expected = architecture.tensors()
@@ -166,6 +166,8 @@ def _restore(trainer: Any, name: str, value: Any) -> None:
     if name == "watch" and isinstance(value, dict):  # of a run that was on
         fresh = {"monitor": "", "best": 0.0, "epoch": 0, "waited": 0,
                  "parameters": value.get("parameters")}  # fmt: skip
+    if name == "place" and isinstance(value, dict):  # an older version knew fewer numbers
+        value = {**fresh, **value}
     if not _alike(value, fresh):
         raise FormatError(f"its {name} is not that of such a trainer")
     if name == "place":

@@ -298,7 +298,7 @@ def test_damage_is_found(tmp_path, saved):
         ("options", lambda s: s.update(unheard_of=1), "unheard_of"),
         ("options", lambda s: s.update(batch_size=0), "batch_size"),
         ("options", lambda s: s.update(average=0.5), "mean"),
-        ("state", lambda s: s.pop("states"), "state"),
+        ("state", lambda s: s.pop("states"), "tensors"),
         ("state", lambda s: s.update(more=1), "state"),
         ("state", lambda s: s["states"].pop(), "tensors"),
         ("state", lambda s: s.update(states=[1, 2]), "tensors"),
@@ -313,7 +313,6 @@ def test_damage_is_found(tmp_path, saved):
         ("state", lambda s: s["place"].update(epoch=2.5), "place"),
         ("state", lambda s: s["place"].update(power_1=-0.5), "place"),
         ("state", lambda s: s["place"].update(seed=7), "place"),
-        ("state", lambda s: s["place"].pop("step"), "place"),
         ("state", lambda s: s["place"].update(more=1), "place"),
         ("history", lambda s: s.update(columns=["loss", "loss"]), "history"),
         ("history", lambda s: s.update(columns=[]), "history"),
@@ -342,6 +341,39 @@ def test_negative_squares_are_refused(tmp_path, saved):
     assert "negative" in refused(tmp_path / "hostile", sealed(header, wrong))
     wrong = data[:first] + np.float32(np.nan).tobytes() + data[first + 4 :]
     assert "infinity or NaN" in refused(tmp_path / "hostile", sealed(header, wrong))
+
+
+def test_older_files_are_read(tmp_path, saved):
+    """What an older version did not know has the value that it has in a fresh trainer."""
+    header, data = parts(saved)
+    words = header["__metadata__"]
+    state, options = json.loads(words["state"]), json.loads(words["options"])
+    for name in ("mean", "plateau", "watch"):
+        del state[name]
+    del state["place"]["power_3"], options["average"], options["schedule"]
+    words["state"] = json.dumps(state, separators=(",", ":"))
+    words["options"] = json.dumps(options, separators=(",", ":"))
+    (tmp_path / "old").write_bytes(sealed(header, data))
+    (tmp_path / "new").write_bytes(saved)
+    old, new = (cbp.Trainer.load_checkpoint(tmp_path / name) for name in ("old", "new"))
+    for trainer in (old, new):
+        trainer.fit(X[:, :2], Y / 1000 - 1, epochs=1)
+    assert np.array_equal(old.net.parameters, new.net.parameters)
+
+
+def test_the_files_of_version_1_are_read(repo_root):
+    """Files that were written when the format was: tests/golden/make_files.py."""
+    golden = repo_root / "tests" / "golden"
+    net = cbp.load(golden / "network-1.safetensors")
+    assert net.sizes == (3, 4, 2) and net.activations == ("tanh", "identity") and net.seed == 1
+    assert net.layers[0].mask.sum() == 10 and net.layers[0].dropout == 0.25
+    assert net.scaling.input_shift.tolist() == [1.0, 2.0, 3.0]
+    fresh = cbp.Network([3, cbp.Dense(4, "tanh", mask=net.layers[0].mask), 2], seed=1)
+    assert np.array_equal(net.parameters, fresh.parameters)
+    trainer = cbp.Trainer.load_checkpoint(golden / "checkpoint-1.safetensors")
+    assert trainer.optimizer == cbp.Adam(0.01) and trainer.schedule == cbp.Cosine(100, warm_up=5)
+    assert trainer.history.epochs == 2 and trainer._place["step"] == 6 and trainer.average == 0.5
+    assert trainer.net.sizes == (2, 3, 1) and len(trainer.history["val_r2"]) == 2
 
 
 def test_files_of_the_other_kind_are_named(tmp_path, saved):
