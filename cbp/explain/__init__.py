@@ -17,6 +17,7 @@ from .formulas import Counts, Work, counts
 from .methods import Derived, derive
 from .names import Names, latex
 from .nodes import Edge, Graph, Node, graph, graphs
+from .picture import Picture
 from .secants import Curve, Sensitivity, sensitivity
 from .steps import Step, Trace, trace
 from .tables import Comparison, Growth, compare, growth
@@ -33,6 +34,7 @@ __all__ = [
     "Node",
     "Path",
     "Paths",
+    "Picture",
     "Sensitivity",
     "Step",
     "Trace",

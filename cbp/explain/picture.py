@@ -176,7 +176,7 @@ def svg(
     legend = [] if for_page else _legend(graph, scene, weight, color)
     high = scene.height + 22.0 * len(legend) + (10.0 if legend else 0.0)
     wide = max([scene.width, *(24.0 + _row_width(row) for row in legend)])
-    least = f"; --least: {0.72 * wide:.0f}px" if for_page else ""
+    least = f"; --least: {0.85 * wide:.0f}px" if for_page else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="net {scene.flow}" '
         f'viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" height="{high:g}" '
