@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -450,6 +451,43 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
     assert size > 39e6 and int(run.stdout) <= 2 * size + 16 * 2**20
 
 
+@pytest.mark.parametrize("name", ["pread", "preadv"])
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, saved, monkeypatch, name):
+    """An error, not a crash: nothing is mapped into memory."""
+    (tmp_path / "net").write_bytes(saved)
+    real, calls = getattr(os, name), []
+
+    def shrinks(fd, *args):
+        calls.append(fd)
+        if len(calls) == 3:
+            os.truncate(tmp_path / "net", 100)
+        return real(fd, *args)
+
+    monkeypatch.setattr(os, name, shrinks)
+    assert "cut short" in refused(tmp_path / "net")
+    assert len(calls) >= 3
+
+
+@pytest.mark.slow
+def test_flipped_bits_of_a_large_file_are_found(tmp_path):
+    """Any bit of 10 MB of parameters."""
+    cbp.Network([1500, 1500, 100], seed=1).save(tmp_path / "net")
+    rng = np.random.default_rng(0)
+    with open(tmp_path / "net", "r+b") as file:
+        size = os.path.getsize(tmp_path / "net")
+        for _ in range(200):
+            at, bit = int(rng.integers(5000, size)), 1 << int(rng.integers(8))
+            file.seek(at)
+            byte = file.read(1)[0]
+            for value in (byte ^ bit, byte):
+                file.seek(at)
+                file.write(bytes([value]))
+                file.flush()
+                if value != byte:
+                    assert "checksum" in refused(tmp_path / "net")
+    assert cbp.load(tmp_path / "net").sizes == (1500, 1500, 100)
+
+
 def test_special_files_are_refused_without_waiting(tmp_path):
     """A pipe nobody writes to, a device without end, a folder, a socket: an answer at once."""
     os.mkfifo(tmp_path / "pipe")
@@ -547,6 +585,64 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch, name, error):
             net.save(tmp_path / "net")
     assert caught.value.errno == error
     assert os.listdir(tmp_path) == ["net"] and (tmp_path / "net").read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EMFILE, "too many files")])
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch, error):
+    """Ctrl-C in the middle of a write, or no descriptor left: the old bytes, nothing beside."""
+    net = cbp.Network([2, 1], seed=1)
+    net.save(tmp_path / "net")
+    before = (tmp_path / "net").read_bytes()
+
+    def fail(*args):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open" if isinstance(error, OSError) else "fsync", fail)
+        with pytest.raises(type(error)):
+            net.save(tmp_path / "net")
+    assert os.listdir(tmp_path) == ["net"] and (tmp_path / "net").read_bytes() == before
+
+
+def test_leftovers_are_removed_and_saves_under_way_are_not(tmp_path, monkeypatch):
+    """The next save of a name removes what killed saves of it left, and nothing of the living."""
+    net, made = cbp.Network([2, 1]), []
+    replace = os.replace
+
+    def killed(source, target):  # what a save that came as far as this leaves
+        made.append(source)
+        Path(source + ".tmp").write_bytes(Path(source).read_bytes())
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        net.save(tmp_path / "net")
+    left = Path(made[0] + ".tmp")
+    other = tmp_path / ".cbp-0123456789abcdef-00.tmp"
+    other.write_bytes(b"of another name")
+    assert left.exists()
+    with open(left) as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        net.save(tmp_path / "net")
+        assert left.exists()
+    net.save(tmp_path / "net")
+    assert sorted(os.listdir(tmp_path)) == [other.name, "net"]
+
+
+def test_a_save_that_was_taken_for_a_leftover_begins_again(tmp_path, monkeypatch):
+    """Another save may remove the temporary file between its making and its locking."""
+    real, removed = fcntl.flock, []
+
+    def flock(fd, operation):
+        if not removed:
+            removed.append(os.readlink(f"/proc/self/fd/{fd}"))
+            os.unlink(removed[0])
+        return real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    cbp.Network([2, 1], seed=3).save(tmp_path / "net")
+    assert removed and os.listdir(tmp_path) == ["net"]
+    assert cbp.load(tmp_path / "net").seed == 3
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
