@@ -7,6 +7,7 @@ gets a new network, made of what stands there, at the next call.
 
 from __future__ import annotations
 
+import functools
 import operator
 import time
 import warnings
@@ -99,6 +100,13 @@ class Estimator(BaseEstimator):
     n_outputs_: int
     out_activation_: str
     _loss: Loss
+
+    @classmethod
+    @functools.cache
+    def _get_param_names(cls) -> list[str]:
+        """Read the signature once: every fit, clone and get_params asks for it (60 us)."""
+        names: list[str] = super()._get_param_names()
+        return names
 
     # ---- what the two kinds of estimators say ---------------------------------------------------
 
