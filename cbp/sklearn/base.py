@@ -33,7 +33,7 @@ from .._progress import Progress
 from .._training import Diverged
 from ..callbacks import Callback, wants_batches
 from ..exceptions import DivergenceError
-from ..losses import Loss
+from ..losses import Loss, Targets
 from ..network import Network, parameter_like
 from . import runs
 from .runs import Held, Optimizer, Rows, Run, Seat
@@ -121,6 +121,10 @@ class Estimator(BaseEstimator):
     def _by_rows(self, dtype: Any) -> dict[str, float]:
         """Return how scikit-learn reports the loss: see Loop."""
         raise NotImplementedError
+
+    def _constants(self, targets: Targets) -> Any:
+        """Return what scikit-learn adds to each row's loss that no weight can change, or None."""
+        return None
 
     def _strata(self, Y: Any) -> Any:
         """Return what the validation split is stratified by, or None."""
@@ -238,6 +242,7 @@ class Estimator(BaseEstimator):
             net._prepare(self._loss, X, Y)
             self._scaling = net.scaling
         rows = Rows(X, net._targets(self._loss, Y, X.shape[0]), weight)
+        rows.constants = self._constants(rows.targets)
         held = None if validation is None else self._held(validation, net)
         if self.solver == "lbfgs" and self.optimizer is None:
             self._fit_lbfgs(rows, held)
@@ -333,7 +338,9 @@ class Estimator(BaseEstimator):
             options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
         )
         value, penalty, _ = losses(result.x)  # sets the parameters, too
-        self.loss_ = told["loss_factor"] * value + penalty + self._constant(rows)
+        self.loss_ = told["loss_factor"] * value + penalty
+        if rows.constants is not None:
+            self.loss_ += float(np.average(rows.constants, weights=rows.weight))
         self.n_iter_ = min(result.nit, self.max_iter)
         if held is not None:
             self.validation_scores_ = [self._score_of(self._compute(held.X), *held[1:3])]
@@ -342,10 +349,6 @@ class Estimator(BaseEstimator):
             if self.n_iter_ == self.max_iter:
                 text += f" Raise max_iter={self.max_iter}, or scale the data."
             warnings.warn(text, ConvergenceWarning, stacklevel=6)
-
-    def _constant(self, rows: Rows) -> float:
-        """Return what scikit-learn's loss has beside the core's: nothing of the weights."""
-        return 0.0
 
     # ---- gradient descent on minibatches --------------------------------------------------------
 

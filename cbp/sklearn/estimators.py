@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
@@ -15,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from .. import _check
 from .._backprop import ACTIVATIONS
-from ..losses import LOSSES, Loss
+from ..losses import LOSSES, Loss, Targets
 from .base import NAMES, STOCHASTIC, Estimator, validated
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -29,6 +30,18 @@ def _is_stochastic(estimator: Estimator) -> bool:
             f"{estimator.solver} is not stochastic."
         )
     return True
+
+
+def _has_quantiles(estimator: Estimator) -> bool:
+    """Whether there is a predict_quantiles: AttributeError if not."""
+    if getattr(estimator.loss, "name", estimator.loss) != "quantile":
+        raise AttributeError("predict_quantiles needs a quantile loss: `loss=cbp.Quantile(...)`.")
+    return True
+
+
+def _levels(loss: Any) -> NDArray[np.float64]:
+    """Return the levels of a quantile loss."""
+    return np.atleast_1d(loss.levels)
 
 
 def _is_plain(y: Any) -> bool:
@@ -485,7 +498,9 @@ class MLPRegressor(RegressorMixin, Estimator):
     Parameters
     ----------
     loss : str or loss object, default="squared_error"
-        "squared_error", ½ (y - t)² averaged over the outputs; or any other loss of cbp.
+        "squared_error", ½ (y - t)² averaged over the outputs; "poisson", for counts: the output is
+        then the logarithm of what is predicted; or any other loss of cbp, such as
+        ``cbp.Quantile([0.1, 0.5, 0.9])``, whose levels `predict_quantiles` returns.
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer.
     activation : str, default="relu"
@@ -706,7 +721,24 @@ class MLPRegressor(RegressorMixin, Estimator):
         out = self.output_activation or "identity"
         _check.choice(out, "output_activation", ["logistic", *ACTIVATIONS])
         loss.check_activation(NAMES.get(out, out))
-        return Y.shape[1], out, loss
+        self._n_targets = Y.shape[1]
+        if loss.name == "poisson":  # the network's output is the logarithm of the rate
+            out = "exp"
+        each = {"quantile": lambda: len(_levels(loss)), "gaussian_nll": lambda: 2}
+        return self._n_targets * each.get(loss.name, lambda: 1)(), out, loss
+
+    def _constants(self, targets: Targets) -> Any:
+        if self._loss.name != "poisson":
+            return None
+        t = np.asarray(targets.values, np.float64)
+        return (xlogy(t, t) - t).sum(axis=1)
+
+    def _point(self, out: NDArray[Any]) -> NDArray[Any]:
+        """Return one prediction for each target: the mean, or the quantile nearest the median."""
+        if self._loss.name == "quantile":
+            levels = _levels(self._loss)
+            return out[:, int(np.abs(levels - 0.5).argmin()) :: len(levels)]
+        return out[:, : self._n_targets]
 
     def _by_rows(self, dtype: Any) -> dict[str, float]:
         # scikit-learn's squared error is a mean over the outputs; its gradient is of their sum.
@@ -717,6 +749,7 @@ class MLPRegressor(RegressorMixin, Estimator):
 
     def _score_of(self, out: Any, truth: Any, weight: Any) -> float:
         """R², as scikit-learn's r2_score, which would take ten times as long."""
+        out = self._point(out)
         if not np.isfinite(out).all():
             return np.nan
         w = 1.0 if weight is None else weight[:, np.newaxis]
@@ -793,5 +826,23 @@ class MLPRegressor(RegressorMixin, Estimator):
         A C-ordered array of the fitted dtype, in a model that was fitted without column names, is
         only checked for its width and for finite values: a row takes some microseconds.
         """
+        out = self._point(self._forward(X))
+        return out.ravel() if out.shape[1] == 1 else np.ascontiguousarray(out)
+
+    @available_if(_has_quantiles)
+    def predict_quantiles(self, X: Any) -> NDArray[Any]:
+        """Return every level of the quantile loss for each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, (n_samples, n_levels) or (n_samples, n_targets, n_levels)
+            In the order of the loss's `levels`.
+        """
         out = self._forward(X)
-        return out.ravel() if out.shape[1] == 1 else out
+        if self._n_targets == 1:
+            return out
+        return out.reshape(len(out), self._n_targets, -1)

@@ -114,6 +114,7 @@ class Rows:
         self.sparse = scipy.sparse.issparse(X)
         self.X = X.tocsr() if self.sparse else X
         self.targets, self.weight = targets, weight
+        self.constants: NDArray[np.float64] | None = None  # part of each row's loss: see Run
         self.n, self.n_columns = X.shape
 
     def pieces(self, order: NDArray[np.intp] | None, multiple: int) -> Iterator[tuple[Any, ...]]:
@@ -217,7 +218,7 @@ class Run:
         """Run that many epochs, or until `seconds` have passed, and return the loss of each; what
         ended them early is `error`."""
         self.loop.learning_rate = self.optimizer.learning_rate
-        orders = self._orders(n_epochs)
+        orders: Any = self._orders(n_epochs)
         if self.rows.sparse:
             return self._sparse_epochs(n_epochs, orders)
         losses, before = np.empty(n_epochs), self.loop.epoch
@@ -225,7 +226,26 @@ class Run:
             self.loop.run(losses, seconds, self.n_threads, orders, self._rates(n_epochs, self.n))
         except (KeyboardInterrupt, Diverged) as error:
             self.error = error
-        return losses[: self.loop.epoch - before]
+        losses = losses[: self.loop.epoch - before]
+        if self.rows.constants is not None:
+            one = orders is None or orders.ndim == 1
+            losses += [self._constant(orders if one else orders[e]) for e in range(len(losses))]
+        return losses
+
+    def _constant(self, order: NDArray[np.intp] | None) -> float:
+        """Return what the rows' constants add to an epoch's loss: the mean over the rows of their
+        minibatch's weighted mean."""
+        rows: Any = slice(None) if order is None else order
+        assert self.rows.constants is not None
+        constants = self.rows.constants[rows]
+        if self.rows.weight is None:
+            return float(constants.mean())
+        weight, total = self.rows.weight[rows], 0.0
+        for first in range(0, len(constants), self.batch_size):
+            w = weight[first : first + self.batch_size]
+            if w.any():
+                total += len(w) * np.average(constants[first : first + self.batch_size], weights=w)
+        return total / len(constants)
 
     def _sparse_epochs(self, n_epochs: int, orders: Any) -> NDArray[np.float64]:
         losses, part = np.zeros(n_epochs), np.empty(1)
@@ -240,6 +260,8 @@ class Run:
             except (KeyboardInterrupt, Diverged) as error:
                 self.error = error
                 return losses[:epoch]
+            if self.rows.constants is not None:
+                losses[epoch] += self._constant(order)
         return losses
 
     def _rates(self, n_epochs: int, n_rows: int) -> NDArray[np.float64] | None:
