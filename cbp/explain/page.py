@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import _scene, _sweeps, picture
+from . import _scene, _svg, _sweeps
 from ._typeset import aligned, exact, integer, short
 from .chains import Paths, coupled, n_paths
 from .formulas import Work, counts
@@ -109,8 +109,8 @@ def html(
         "language": language,
         "css": _file("page.css"),
         "js": _file("page.js"),
-        "wide": picture.svg(graph, scenes[0], for_page=True),
-        "tall": picture.svg(graph, scenes[1], for_page=True),
+        "wide": _svg.svg(graph, scenes[0], for_page=True),
+        "tall": _svg.svg(graph, scenes[1], for_page=True),
         "data": _json(data),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
