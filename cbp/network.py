@@ -38,7 +38,8 @@ class Forward(NamedTuple):
     z : list of ndarray, each (n_samples, n_outputs of its layer)
         Pre-activations.
     a : list of ndarray
-        ``a[0]`` is X, ``a[l]`` the output of layer l; ``a[-1]`` is bit-equal to `predict`.
+        ``a[0]`` is X, ``a[l]`` the output of layer l; ``a[-1]`` is bit-equal to `predict`. Both
+        are in standardised units where the network has a `scaling`.
     """
 
     z: list[NDArray[Any]]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_storage import parts, sealed
 
 import cbp
@@ -331,6 +334,52 @@ def test_hostile_checkpoints_are_refused(tmp_path, saved, section, change, words
     change(said)
     header["__metadata__"][section] = json.dumps(said, separators=(",", ":"))
     assert words in refused(tmp_path / "hostile", sealed(header, data))
+
+
+ODD = [None, True, 0, 1, -1, 2**53, 0.5, -0.5, 1e308, "", "loss", "val_loss", "../x", [], {}, [[]],
+       [1, 2], {"integer": "-1"}, {"integer": "9" * 20}, {"class": "Adam"}, {"class": "Huber"},
+       {"bytes": "00"}, {"bytes": 7}, {"float": "inf"}, {"float": "nan"}, {"float": 1},
+       {"array": True}, {"array": 1}]  # fmt: skip
+
+
+@given(data=st.data())
+@settings(max_examples=800)
+def test_mutated_checkpoints_never_crash(tmp_path_factory, data):
+    """Any field changed to anything: a FormatError, or a trainer that trains on."""
+    path = tmp_path_factory.getbasetemp() / "mutated"
+    if not path.with_suffix(".whole").exists():
+        trainer = cbp.Trainer(
+            cbp.Network([2, 3, 1], seed=1), seed=1, batch_size=4, metrics="r2", average=0.5,
+            schedule=cbp.ReduceOnPlateau(patience=1),
+        )  # fmt: skip
+        save = cbp.callbacks._Function(
+            lambda epoch, logs: trainer.save_checkpoint(path.with_suffix(".whole"))
+        )
+        trainer.fit(X[:20, :2], Y[:20] / 1000 - 1, epochs=2, validation_split=0.5, callbacks=save)
+    header, tail = parts(path.with_suffix(".whole").read_bytes())
+    for _ in range(data.draw(st.integers(1, 2))):
+        section = data.draw(st.sampled_from(["options", "state", "state", "history"]))
+        said = json.loads(header["__metadata__"][section])
+        holder = said
+        key = data.draw(st.sampled_from(sorted(holder)))
+        while isinstance(holder[key], dict) and holder[key] and data.draw(st.integers(0, 4)):
+            holder = holder[key]
+            key = data.draw(st.sampled_from(sorted(holder)))
+        holder[key] = data.draw(st.sampled_from(ODD))
+        header["__metadata__"][section] = json.dumps(said, separators=(",", ":"))
+    path.write_bytes(sealed(header, tail))
+    try:
+        trainer = cbp.Trainer.load_checkpoint(path)
+    except cbp.FormatError:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer.fit(X[:20, :2], Y[:20] / 1000 - 1, epochs=1, validation_split=0.5)
+            trainer.train_on_batch(X[:20, :2], Y[:20] / 1000 - 1)
+    except (cbp.DivergenceError, ValueError) as error:
+        assert not isinstance(error, cbp.FormatError)
+    trainer.save_checkpoint(path)
 
 
 def test_negative_squares_are_refused(tmp_path, saved):

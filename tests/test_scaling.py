@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -49,6 +50,29 @@ def test_statistics_are_those_of_numpy():
         part = X if some is None else X[some]
         assert np.allclose(mean, part.mean(0), rtol=1e-12, atol=1e-12)
         assert np.allclose(std, part.std(0), rtol=1e-12)
+
+
+def test_statistics_follow_the_rule(isa):
+    """Bit for bit docs/numerics.md, 15, in Python's own doubles, with every instruction set."""
+    X = rows(5000)[:, :2]
+    mean, std = scaling.statistics(X)
+    for column in range(2):
+        values, n = X[:, column].tolist(), len(X)
+
+        def total(centre, squared):
+            result = 0.0
+            for first in range(0, n, 4096):
+                chunk = 0.0
+                for value in values[first : first + 4096]:
+                    d = value - centre
+                    chunk += d * d if squared else d
+                result += chunk
+            return result
+
+        first = total(0.0, False) / n
+        rest, square = total(first, False), total(first, True)
+        assert mean[column] == first + rest / n
+        assert std[column] == math.sqrt(max(square - rest * (rest / n), 0.0) / n)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int64, bool, np.float16, ">f8"])
