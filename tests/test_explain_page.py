@@ -108,7 +108,7 @@ def texts(tab, selector):
 
 def visible_net(tab):
     """The net's class for the one of the two drawings that is shown."""
-    return "right" if tab.run("innerWidth") >= 760 else "down"
+    return "right" if tab.run("innerWidth") >= 900 else "down"
 
 
 # ---- the file -----------------------------------------------------------------------------------
@@ -596,7 +596,7 @@ def test_nothing_jumps_while_stepping(name, width, files, tab):
     places = (
         f"[...document.querySelectorAll({json.dumps(selector)})]"
         ".filter(e => e.getClientRects().length).map(e => {"
-        " const r = e.getBoundingClientRect(), bar = innerWidth < 760 && e.closest('.player');"
+        " const r = e.getBoundingClientRect(), bar = innerWidth < 900 && e.closest('.player');"
         " return [e.className.baseVal ?? e.id, r.left, r.top + (bar ? 0 : scrollY)]; })"
     )
     weights = {"C": "w5", "deep": "w1_2_3", "soft": "b1_2"}
@@ -726,7 +726,7 @@ def test_a_deep_net_is_followed(tab, tmp_path):
     some([2, 3, 3, 3, 3, 3, 2], "tanh", "identity").to_html(tmp_path / "page.html")
     seen = (
         "(() => { const c = [...document.querySelectorAll('.card.now')].find("
-        "e => e.getClientRects().length).getBoundingClientRect(), bottom = innerWidth < 760 ?"
+        "e => e.getClientRects().length).getBoundingClientRect(), bottom = innerWidth < 900 ?"
         " document.querySelector('.player').getBoundingClientRect().top : innerHeight;"
         " return c.left >= 0 && c.right <= innerWidth && c.top >= 0 && c.bottom <= bottom + 1 })()"
     )

@@ -195,6 +195,7 @@ def test_save_writes_the_drawing(tmp_path):
     picture.save(tmp_path / "net.svg")
     assert (tmp_path / "net.svg").read_text(encoding="utf-8") == picture.svg + "\n"
     assert picture._repr_svg_() is picture.svg
+    assert net_c()._repr_svg_() == picture.svg  # a notebook shows a graph as its drawing
     with pytest.raises(ValueError, match='must end in .svg, got .*net.png.*backend="matplotlib"'):
         picture.save(tmp_path / "net.png")
 

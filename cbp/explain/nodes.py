@@ -259,6 +259,10 @@ class Graph:
 
         return picture.draw(self, weight, color, **options)
 
+    def _repr_svg_(self) -> str:
+        svg: str = self.draw().svg
+        return svg
+
     def to_html(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write one self-contained web page: step through the sweeps, choose a weight, compare.
 

@@ -524,6 +524,7 @@ function open(view) {
     $(`tab-${name}`).setAttribute("aria-selected", String(selected));
     $(`tab-${name}`).tabIndex = selected ? 0 : -1;
   }
+  $("brief").setAttribute("aria-live", view === "sweep" ? "off" : "polite");  // the telling is live
   if (view === "sweep") reserve();
   show();
 }
