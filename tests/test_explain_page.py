@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import re
@@ -738,3 +739,22 @@ def test_a_deep_net_is_followed(tab, tmp_path):
             tab.press("ArrowRight")
             if tab.run("document.querySelector('.card.now') !== null"):
                 assert tab.run(seen), (width, tab.run("document.getElementById('count').textContent"))
+
+
+def _value(formula):
+    """What a formula in numbers comes to, as Python reads it."""
+    text = html.unescape(formula).replace("−", "-").replace("½", "0.5*").replace("²", "**2")
+    text = text.replace("·", "*").replace("σ(", "sigmoid(")
+    text = re.sub(r"ln ?\(?(1 - )?([\d.]+)\)?", r"log(\1\2)", text)  # ln 0.4, ln(1 - 0.4)
+    text = re.sub(r"(?<=[\d.)]) (?=log)", "*", text)
+    names = {"log": np.log, "sigmoid": lambda z: 1 / (1 + np.exp(-z)), "max": max}
+    return eval(text, {"__builtins__": {}}, {**names, "tanh": np.tanh})  # what page.py wrote
+
+
+@pytest.mark.parametrize("name", ["C", "deep", "masked", "one"])
+def test_the_formulas_in_numbers_come_to_their_results(name):
+    """Every step's numbers, worked out as they stand, give its result to the digits shown."""
+    for step in embedded(page.html(GRAPHS[name]()))["steps"]:
+        if step["numbers"]:
+            result = float(step["result"].replace("−", "-"))
+            assert _value(step["numbers"]) == pytest.approx(result, rel=0.02, abs=2e-3), step

@@ -21,22 +21,26 @@ MOST_NODES = 30  # units that are visited one by one
 MOST_PARAMETERS = 12  # whose gradients are visited one by one
 _TERMS = 4  # of a sum that are written out
 
+_SUM_OF_EXP = "Σ<sub>k</sub> e<sup><i>z</i><sub>k</sub></sup>"
 _FUNCTIONS: dict[str, Callable[[str], str]] = {
     "identity": lambda z: z,
     "sigmoid": lambda z: f"σ({z})",
     "relu": lambda z: f"max(0, {z})",
-    "softmax": lambda z: f"e<sup>{z}</sup> / Σ<sub>k</sub> e<sup><i>z</i><sub>k</sub></sup>",
+    "softmax": lambda z: f"e<sup>{z}</sup> / {_SUM_OF_EXP}",
+    "log_softmax": lambda z: f"{z} − ln {_SUM_OF_EXP}",
 }
 _LOSSES: dict[str, Callable[[str, str], str]] = {
     "squared_error": lambda y, t: f"½({y} − {t})²",
     "absolute_error": lambda y, t: f"|{y} − {t}|",
     "binary_cross_entropy": lambda y, t: f"−{t} ln {y} − (1 − {t}) ln(1 − {y})",
     "categorical_cross_entropy": lambda y, t: f"−{t} ln {y}",
+    "categorical_cross_entropy of log_softmax": lambda y, t: f"−{t} · {y}",
 }
 _LOSS_SLOPES: dict[str, Callable[[str, str], str]] = {
     "squared_error": lambda y, t: f"{y} − {t}",
     "binary_cross_entropy": lambda y, t: f"(1 − {t})/(1 − {y}) − {t}/{y}",
     "categorical_cross_entropy": lambda y, t: f"−{t}/{y}",
+    "categorical_cross_entropy of log_softmax": lambda y, t: f"−{t}",
 }
 
 
@@ -158,7 +162,8 @@ class _Sweep:
     ) -> tuple[str, str]:
         """Return a formula of the outputs and targets in symbols and in numbers, if it is known."""
         g = self.g
-        f = formulas.get(g.loss.name)
+        of_logs = " of log_softmax" if g.activations[-1] == "log_softmax" else ""
+        f = formulas.get(g.loss.name + of_logs)
         plain = g.share == 1.0 and len(g.t) == g.sizes[-1]
         if f is None or not plain or bool(getattr(g.loss, "label_smoothing", False)):
             return "", ""
