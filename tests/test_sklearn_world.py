@@ -349,3 +349,16 @@ def test_ctrl_c_ends_a_fit_with_a_warning():
         signal.signal(signal.SIGALRM, before)
     assert model.n_iter_ == len(model.loss_curve_) < 10**6
     assert model.predict(rows).shape == (4000,)
+
+
+def test_warm_starts_may_change_how_they_stop():
+    """From L-BFGS to Adam, and between the rules of stopping, where scikit-learn gives up."""
+    model = quick(solver="lbfgs", warm_start=True, max_iter=5).fit(X, Y)
+    before = model.score(X, Y)
+    model.set_params(solver="adam").fit(X, Y)
+    assert model.n_iter_ == len(model.loss_curve_) == 5
+    assert model.score(X, Y) >= before
+    model.set_params(early_stopping=True).fit(X, Y)
+    assert len(model.validation_scores_) == model.n_iter_
+    model.set_params(early_stopping=False, max_iter=3).fit(X, Y)
+    assert model.n_iter_ == 3 and np.isfinite(model.best_loss_)

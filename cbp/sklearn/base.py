@@ -274,13 +274,17 @@ class Estimator(BaseEstimator):
             coefs.append(self._random_state.uniform(-bound, bound, (n_in, n_out)))
             biases.append(self._random_state.uniform(-bound, bound, n_out))
         self._build(units, dtype, coefs, biases)
+        for name in ("loss_curve_", "_optimizer", "validation_loss_curve_"):
+            self.__dict__.pop(name, None)
+
+    def _begin_record(self) -> None:
+        """Set what epochs are told in, before the first of them."""
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.best_loss_: Any = None if self.early_stopping else np.inf
+        self.validation_scores_: Any = None
+        self.best_validation_score_: Any = None
         self._best_parameters: Any = None
-        if self.solver in STOCHASTIC or self.optimizer is not None:
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.best_loss_: Any = None if self.early_stopping else np.inf
-            self.validation_scores_: Any = None
-            self.best_validation_score_: Any = None
 
     def _held(self, validation: tuple[Any, Any, Any], net: Network) -> Held:
         """Return the caller's validation rows."""
@@ -356,6 +360,8 @@ class Estimator(BaseEstimator):
         self, rows: Rows, Y: Any, sample_weight: Any, held: Held | None, incremental: bool
     ) -> None:
         net = self._network()
+        if not hasattr(self, "loss_curve_"):
+            self._begin_record()
         if not (incremental and hasattr(self, "_optimizer")):
             self._optimizer = self._new_optimizer(net)
         train = None
@@ -363,11 +369,11 @@ class Estimator(BaseEstimator):
             train, held = self._split(rows, Y, sample_weight)
         restore = self.early_stopping if self.restore_best is None else self.restore_best
         if held is not None:
-            if self.validation_scores_ is None:
+            if self.__dict__.get("validation_scores_") is None:
                 self.validation_scores_, self.best_validation_score_ = [], -np.inf
             if held.targets is not None and not hasattr(self, "validation_loss_curve_"):
                 self.validation_loss_curve_: list[float] = []
-            if restore and self._best_parameters is None:
+            if restore and self.__dict__.get("_best_parameters") is None:
                 self._best_parameters = net.parameters.copy()
         elif restore:
             raise ValueError("`restore_best` needs `early_stopping`, or `X_val` and `y_val`.")
@@ -535,7 +541,7 @@ class Estimator(BaseEstimator):
             if held is not None:
                 self._validate(held, restore)
             if not self.early_stopping:
-                best = self.best_loss_
+                best = np.inf if self.best_loss_ is None else self.best_loss_
                 worse = loss > best - self.tol
                 self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
                 if loss < best:
