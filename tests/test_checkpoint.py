@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from test_storage import parts, sealed
 
 import cbp
+from cbp import _tensors, checkpoint, storage
 
 FOLDER = Path(__file__).resolve().parent  # the source tree must not be what a child imports
 
@@ -208,6 +209,27 @@ def test_every_option_comes_back(tmp_path, more):
         assert np.array_equal(
             again.averaged_network().parameters, trainer.averaged_network().parameters
         )
+
+
+def samples():
+    """An object of every class that a file may name."""
+    given = {
+        "Cosine": [100], "OneCycle": [50], "Step": [[3, 9]], "Exponential": [0.9], "SGD": [0.1, 0.9],
+        "Quantile": [[0.1, 0.5]],
+    }  # fmt: skip
+    found = {}
+    for name, kind in checkpoint.classes().items():
+        if name not in ("CustomLoss", "Loss"):  # code; a base class
+            found[name] = kind(*given.get(name, []))
+    return found
+
+
+@pytest.mark.parametrize("name", samples())
+def test_every_value_object_comes_back(name):
+    """Losses, optimizers and schedules: through JSON to an equal object."""
+    option = samples()[name]
+    text = _tensors.canonical(storage.plain(option, checkpoint.classes()))
+    assert storage.value(_tensors.parsed(text), checkpoint.classes()) == option
 
 
 def test_a_trainer_that_never_trained_can_be_saved(tmp_path):

@@ -67,10 +67,10 @@ def refused(path: Path, data: bytes | None = None) -> str:
     """Assert that loading ends in one FormatError, soon; return its words."""
     if data is not None:
         path.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()  # other programs' time does not count
     with pytest.raises(cbp.FormatError) as caught:
         cbp.load(path)
-    assert time.monotonic() - start < 1.0
+    assert time.process_time() - start < 1.0
     return str(caught.value)
 
 
@@ -407,6 +407,7 @@ def test_parameters_that_are_not_finite_are_refused(tmp_path):
     assert cbp.load(tmp_path / "net", allow_nonfinite=True).biases[0][0] == np.inf
 
 
+@pytest.mark.no_sanitizer
 def test_a_hostile_file_takes_little_memory(tmp_path, saved):
     """64 MiB are enough for the worst of them, and 1 s."""
     names = ["many lists", "many tensors", "deep", "many digits", "many quotes", "backslashes"]
@@ -421,11 +422,11 @@ import resource, sys, time, cbp
 here = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (here + 64 * 2**20,) * 2)
 for path in sys.argv[1:]:
-    start = time.monotonic()
+    start = time.process_time()
     try:
         cbp.load(path)
     except cbp.FormatError:
-        assert time.monotonic() - start < 1, path
+        assert time.process_time() - start < 1, path
     else:
         raise SystemExit(path)
 """
