@@ -245,7 +245,8 @@ VEC_OP void FN(small_back)(int count, const T *a, const T *delta, const T *w, T 
         for (int q = 0; q < count; q++) {
             V each = vset1(delta[q * CBP_SMALL_ROWS + r]);
             acc[q] = vfma(each, x, acc[q]);
-            bias[q] = vadd(bias[q], each);
+            if (g_bias)
+                bias[q] = vadd(bias[q], each);
             s = vfma(each, wt[q], s);
         }
         if (end) {
