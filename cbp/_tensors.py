@@ -344,10 +344,9 @@ class Reader:
         result: NDArray[Any] = np.empty(tensor.shape, DTYPES[tensor.dtype])
         left = result.reshape(-1).view("u1").data if result.size else memoryview(b"")
         while left:
-            count = os.preadv(self._fd, [left[:_PIECE]], at)
-            if not count:
-                raise FormatError("it is cut short")
-            left, at = left[count:], at + count
+            piece = self._read(min(len(left), _PIECE), at)
+            left[: len(piece)] = piece
+            left, at = left[len(piece) :], at + len(piece)
         return result.astype(result.dtype.newbyteorder("="), copy=False)
 
 

@@ -462,13 +462,13 @@ import os, random, signal, sys, time, numpy as np, cbp
 path = sys.argv[1]
 X = np.random.default_rng(0).normal(size=(64, 3)); Y = X[:, :1]
 whole = cbp.Trainer(cbp.Network([3, 8, 1], seed=1), batch_size=8, seed=1)
-whole.fit(X, Y, epochs=60)
+whole.fit(X, Y, epochs=150)
 cbp.Trainer(cbp.Network([3, 8, 1], seed=1), batch_size=8, seed=1).save_checkpoint(path)
-for _ in range(100):
+for _ in range(200):
     child = os.fork()
     if child == 0:
         trainer = cbp.Trainer.load_checkpoint(path)
-        while trainer.history.epochs < 59:
+        while trainer.history.epochs < 149:
             trainer.fit(X, Y, epochs=1)
             trainer.save_checkpoint(path)
         os._exit(0)
@@ -478,14 +478,14 @@ for _ in range(100):
 trainer = cbp.Trainer.load_checkpoint(path)
 assert trainer.history.epochs > 0
 print(trainer.history.epochs)
-trainer.fit(X, Y, epochs=60 - trainer.history.epochs)
+trainer.fit(X, Y, epochs=150 - trainer.history.epochs)
 assert np.array_equal(trainer.net.parameters, whole.net.parameters)
 assert trainer.history["loss"] == whole.history["loss"]
 """
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_if_never(tmp_path):
-    """100 kills: each time the last checkpoint loads, and the end is that of the unbroken run."""
+    """200 kills: each time the last checkpoint loads, and the end is that of the unbroken run."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLED, str(tmp_path / "run")],
         capture_output=True, text=True, cwd=FOLDER,

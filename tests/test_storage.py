@@ -452,21 +452,21 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
     assert size > 39e6 and int(run.stdout) <= 2 * size + 16 * 2**20
 
 
-@pytest.mark.parametrize("name", ["pread", "preadv"])
-def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, saved, monkeypatch, name):
+@pytest.mark.parametrize("at", [2, 3, 4])
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, saved, monkeypatch, at):
     """An error, not a crash: nothing is mapped into memory."""
     (tmp_path / "net").write_bytes(saved)
-    real, calls = getattr(os, name), []
+    real, calls = os.pread, []
 
     def shrinks(fd, *args):
         calls.append(fd)
-        if len(calls) == 3:
+        if len(calls) == at:  # the header, the data for the checksum, the first tensor
             os.truncate(tmp_path / "net", 100)
         return real(fd, *args)
 
-    monkeypatch.setattr(os, name, shrinks)
+    monkeypatch.setattr(os, "pread", shrinks)
     assert "cut short" in refused(tmp_path / "net")
-    assert len(calls) >= 3
+    assert len(calls) >= at
 
 
 @pytest.mark.slow
