@@ -55,7 +55,11 @@ class Table(NamedTuple):
 
 
 def _is_number(word: str) -> bool:
-    return word.replace(",", "").isdigit()
+    try:
+        float(word.replace(",", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def of_network(net: Network) -> Table:

@@ -98,9 +98,10 @@ class History(Mapping[str, list[float]]):
             len(names), figsize=size, sharex=True, squeeze=False, layout="constrained"
         )
         for panel, name in zip(panels[:, 0], names):
-            for column, label in ((name, "training"), (f"val_{name}", "validation")):
+            columns = (name, "training", "C0"), (f"val_{name}", "validation", "C1")
+            for column, label, color in columns:
                 if column in self:
-                    panel.plot(epochs, self[column], label=label)
+                    panel.plot(epochs, self[column], color, label=label)
             if self.best_epoch is not None and self.best_epoch in epochs:
                 panel.axvline(self.best_epoch, color="0.6", linestyle=":", label="best epoch")
             panel.set_ylabel(name.replace("_", " "))
