@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -240,6 +241,36 @@ def test_a_trainer_that_never_trained_can_be_saved(tmp_path):
     for one in (trainer, again):
         one.fit(X, Y, epochs=2)
     assert_same(again, trainer)
+
+
+def test_a_loaded_run_is_saved_as_the_same_bytes(tmp_path):
+    """The file is a function of the trainer."""
+    trainer = trainer_of("nadam", "float64", average=0.9)
+    trainer.fit(X, Y, epochs=2)
+    trainer.save_checkpoint(tmp_path / "run")
+    cbp.Trainer.load_checkpoint(tmp_path / "run").save_checkpoint(tmp_path / "again")
+    assert (tmp_path / "run").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_the_safetensors_package_reads_a_checkpoint(tmp_path):
+    """Parameters, states and history are tensors to any reader of the format."""
+    numpy = pytest.importorskip("safetensors.numpy")
+    trainer = trainer_of("adam", "float32")
+    trainer.fit(X, Y, epochs=2)
+    trainer.save_checkpoint(tmp_path / "run")
+    tensors = numpy.load_file(tmp_path / "run")
+    assert np.array_equal(tensors["state.states.1"], trainer._states[1])
+    assert np.array_equal(tensors["history"][0], trainer.history["loss"])
+    assert np.array_equal(tensors["layers.2.bias"], trainer.net.biases[2])
+
+
+def test_nothing_of_a_trainer_is_forgotten():
+    """Every attribute is an option, in STATE, or made anew: who adds one decides which."""
+    trainer = trainer_of("adam", "float32", average=0.5)
+    options = set(inspect.signature(cbp.Trainer).parameters)
+    made_anew = {"objective", "loop", "busy", "fitting", "run", "mask", "threads_used"}
+    known = options | made_anew | {*checkpoint.STATE, "history"}
+    assert {name.lstrip("_") for name in vars(trainer)} - known == set()
 
 
 def test_saving_changes_nothing(tmp_path):

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import cbp
 from cbp import _tensors, storage
+from cbp._backprop import ACTIVATIONS
 
 FOLDER = Path(__file__).resolve().parent  # the source tree must not be what a child imports
 
@@ -100,6 +101,26 @@ def test_any_finite_bits_come_back(tmp_path_factory, bits):
     net.save(path)
     again = cbp.load(path, allow_nonfinite=True)
     assert again.parameters.tobytes() == net.parameters.tobytes()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 20), min_size=2, max_size=5),
+    names=st.lists(st.sampled_from(sorted(set(ACTIVATIONS) - {"softmax", "log_softmax"})),
+                   min_size=4, max_size=4),
+    dtype=st.sampled_from(["float32", "float64"]), bias=st.booleans(),
+    seed=st.integers(0, 2**64 - 1),
+)  # fmt: skip
+@settings(max_examples=60)
+def test_any_network_comes_back(tmp_path_factory, sizes, names, dtype, bias, seed):
+    """save, load: the same predictions, to the bit; save again: the same bytes."""
+    net = cbp.Network(sizes, names[: len(sizes) - 1], bias=bias, dtype=dtype, seed=seed)
+    path = tmp_path_factory.getbasetemp() / "any"
+    net.save(path)
+    data, again = path.read_bytes(), cbp.load(path)
+    X = np.linspace(-2, 2, 3 * sizes[0]).reshape(3, sizes[0])
+    assert np.array_equal(again.predict(X), net.predict(X))
+    again.save(path)
+    assert path.read_bytes() == data
 
 
 def test_masks_and_limits_come_back(tmp_path):
