@@ -17,8 +17,9 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from cbp._kernels cimport (
@@ -293,6 +294,46 @@ def permutation(Py_ssize_t[::1] out, uint64_t seed, unsigned int purpose, unsign
     """Fills `out` with a random order of 0 .. len(out) - 1, without bias."""
     if out.shape[0]:
         _isa.f32.permutation(&out[0], out.shape[0], seed, purpose, stream)
+
+
+# NumPy's public C interface of a bit generator.
+ctypedef struct bitgen_t:
+    void *state
+    uint64_t (*next_uint64)(void *state) noexcept nogil
+    uint32_t (*next_uint32)(void *state) noexcept nogil
+    double (*next_double)(void *state) noexcept nogil
+    uint64_t (*next_raw)(void *state) noexcept nogil
+
+
+def legacy_shuffles(bit_generator, Py_ssize_t[:, ::1] orders, Py_ssize_t[::1] index,
+                    const Py_ssize_t[::1] rows):
+    """Row after row of `orders` what numpy.random.RandomState.shuffle makes of 0 .. n - 1 composed
+    with the rows before it, `index` being the one before the first; NumPy keeps these draws for
+    ever.  `rows` maps the numbers, or is None.  Four times as fast as RandomState for 150."""
+    cdef bitgen_t *bits = <bitgen_t *>PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef Py_ssize_t n = index.shape[0], epoch, i, kept
+    cdef uint32_t mask, j
+    cdef Py_ssize_t *order
+    if n >= 2**32 or orders.shape[1] != n or (rows is not None and rows.shape[0] != n):
+        raise ValueError("orders, index and rows must have the same length, below 2**32.")
+    with bit_generator.lock, nogil:
+        for epoch in range(orders.shape[0]):
+            # Shuffling the order before is composing it with a shuffled 0 .. n - 1.
+            order = &index[0]
+            mask = 1
+            while mask < n - 1:
+                mask = 2 * mask + 1
+            for i in range(n - 1, 0, -1):
+                while mask >> 1 >= i:
+                    mask >>= 1
+                j = bits.next_uint32(bits.state) & mask
+                while j > i:
+                    j = bits.next_uint32(bits.state) & mask
+                kept = order[i]
+                order[i] = order[j]
+                order[j] = kept
+            for i in range(n):
+                orders[epoch, i] = rows[order[i]] if rows is not None else order[i]
 
 
 # ---- element-wise functions, for tests and reports ---------------------------------------------

@@ -290,3 +290,24 @@ def test_mnist_follows_scikit_learn(mnist_folder, capsys):
         assert b.score(X, y) == pytest.approx(a.score(X, y), abs=0.002)
         with capsys.disabled():
             print(f"\nMNIST {np.dtype(dtype)}: {seconds[0] / seconds[1]:.1f} times as fast")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 150, 1797, 70_000])
+def test_orders_are_drawn_as_numpy_draws_them(n):
+    """legacy_shuffles is RandomState.shuffle composed epoch by epoch, and leaves it as that does."""
+    from cbp import _runtime
+
+    ours, numpys = np.random.RandomState(3), np.random.RandomState(3)
+    index, rows = np.arange(n, dtype=np.intp), np.arange(n, dtype=np.intp) * 3
+    orders = np.full((3, n), -1, np.intp)
+    _runtime.legacy_shuffles(ours._bit_generator, orders[:1], index, None)
+    _runtime.legacy_shuffles(ours._bit_generator, orders[1:], index, rows)
+    expected = np.arange(n)
+    for epoch in range(3):
+        permutation = np.arange(n)
+        numpys.shuffle(permutation)
+        expected = expected[permutation]
+        assert (orders[epoch] == expected * (3 if epoch else 1)).all()
+    assert ours.randint(2**31) == numpys.randint(2**31)
+    with pytest.raises(ValueError, match="same length"):
+        _runtime.legacy_shuffles(ours._bit_generator, orders, np.arange(n + 1), None)

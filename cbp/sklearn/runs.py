@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from .. import schedules
+from .. import _runtime, schedules
 from .._training import OPTIMIZERS, Diverged, Loop
 from ..history import History
 from ..losses import Targets
@@ -195,7 +195,7 @@ class Run:
         self.train, self.estimator, self.schedule = train, estimator, estimator._schedule()
         self.n = rows.n if train is None else len(train)
         self.random_state = estimator._random_state if estimator.shuffle else None
-        self.index = np.arange(self.n)
+        self.index = np.arange(self.n, dtype=np.intp)
         self.n_threads = estimator._threads(batch_size)
         self.error: KeyboardInterrupt | Diverged | None = None
         if not rows.sparse:
@@ -207,11 +207,7 @@ class Run:
         if self.random_state is None:
             return self.train
         orders = np.empty((n_epochs, self.n), np.intp)
-        for order in orders:
-            permutation = np.arange(self.n)
-            self.random_state.shuffle(permutation)
-            self.index = self.index[permutation]
-            order[...] = self.index if self.train is None else self.train[self.index]
+        _runtime.legacy_shuffles(self.random_state._bit_generator, orders, self.index, self.train)
         return orders
 
     def epochs(self, n_epochs: int, seconds: float = 0.0) -> NDArray[np.float64]:
