@@ -489,7 +489,8 @@ class Trainer:
             self._check_measurable(data if validation is None else validation, self.metrics)
         taken = _feeding.orders(order, epochs, len(data.X))
         if not self.history.epochs and self.net.scaling is None:
-            if self.net._prepare(self.loss, X, Y, rows):  # and targets are others now
+            seen = rows if order is None else np.unique(np.asarray(taken))
+            if self.net._prepare(self.loss, X, Y, seen):  # and targets are others now
                 data = self._data(X, Y, sample_weight)
                 validation = self._validation(validation_data)
                 if held is not None:

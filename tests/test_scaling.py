@@ -246,6 +246,45 @@ def test_the_first_fit_sets_it_and_no_other():
     assert np.array_equal(net.scaling.input_scale, given.input_scale)
 
 
+def test_rows_that_are_not_trained_on_do_not_count():
+    """Neither what a split leaves out, nor what an order does not name."""
+    X, Y = rows(), RNG.normal(size=(300, 1))
+    net = cbp.Network([4, 1], standardize=True, seed=1)
+    cbp.Trainer(net, seed=1).fit(X, Y, epochs=1, validation_split=0.25, split="last")
+    assert np.array_equal(net.scaling.input_shift, scaling.statistics(X[:225])[0])
+    net = cbp.Network([4, 1], standardize=True, seed=1)
+    cbp.Trainer(net, seed=1).fit(X, Y, epochs=2, order=[[7, 3, 5], [3, 5, 9]])
+    assert np.array_equal(net.scaling.input_shift, scaling.statistics(X[[3, 5, 7, 9]])[0])
+
+
+def test_parts_of_the_data_are_not_guessed_from():
+    """A stream or a single batch wants a scaling that is there."""
+    X, Y = rows(), RNG.normal(size=(300, 1))
+    trainer = cbp.Trainer(cbp.Network([4, 1], standardize=True, seed=1), seed=1)
+    with pytest.raises(ValueError, match="cannot see all the data in a single batch: set `net.sc"):
+        trainer.train_on_batch(X, Y)
+    with pytest.raises(ValueError, match="cannot see all the data in a stream: set `net.scaling`"):
+        trainer.fit(lambda: [(X, Y)], epochs=1)
+    assert trainer.net.scaling is None
+    trainer.net.scaling = scaling.fitted(X, Y, 1)
+    trainer.train_on_batch(X, Y)
+    trainer.fit(lambda: [(X, Y)], epochs=1)
+
+
+def test_a_refused_fit_changes_nothing():
+    """No scaling is set, and no warning issued, where the arguments are wrong."""
+    X, Y = rows(), RNG.normal(size=(300, 1)) * 1e3
+    for standardize in (False, True):
+        net = cbp.Network([4, 1], standardize=standardize)
+        with pytest.raises(ValueError):
+            cbp.Trainer(net).fit(X, Y[:10], epochs=1)
+        with pytest.raises(ValueError):
+            cbp.Trainer(net).fit(X, Y, epochs=1, validation_data=(X[:, :2], Y))
+        with pytest.raises(ValueError):
+            cbp.Trainer(net).fit(X, Y, epochs=1, order=[300])
+        assert net.scaling is None
+
+
 def test_copies_pickles_and_files_keep_it(tmp_path):
     """The scaling goes where the network goes."""
     X, Y = rows(), RNG.normal(size=(300, 1)) * 1e3 + 1e4
