@@ -162,6 +162,18 @@ def test_the_file_is_plain_safetensors(saved):
     assert at == len(data)
 
 
+def test_the_reader_in_the_documentation_reads_it(tmp_path, repo_root):
+    """docs/format.md says enough to predict with a file, without cbp."""
+    text = (repo_root / "docs" / "format.md").read_text()
+    scope: dict = {}
+    exec(text.split("```python")[1].split("```")[0], scope)
+    net = cbp.Network([3, 5, 2], "sigmoid", "sigmoid", dtype="float64", seed=1)
+    net.biases[0][:] = 0.5
+    net.save(tmp_path / "net")
+    X = np.linspace(-1, 1, 12).reshape(4, 3)
+    assert np.allclose(scope["predict"](tmp_path / "net", X), net.predict(X), rtol=1e-12)
+
+
 def test_the_safetensors_package_reads_it(tmp_path):
     """What others wrote for the format opens cbp's files."""
     numpy = pytest.importorskip("safetensors.numpy")
