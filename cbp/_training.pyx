@@ -1082,6 +1082,7 @@ cdef class Loop:
             memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))
             cbp_assemble(&t.crew, <cbp_share *>memory, threads)
             lay_out(&core.net, &t.work, memory + shares, rows, True, False, threads)
+            t.work.pending = &t.pending
             if t.dropout != NULL:
                 lay_out_dropped(&core.net, &t.work, t.dropout, self.dropped.reserve(
                     dropped_bytes(&core.net, &t.work, t.dropout)))

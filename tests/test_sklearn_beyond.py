@@ -289,3 +289,28 @@ def test_partial_fit_takes_what_fit_takes():
     for _ in range(5):
         parts.partial_fit(X, Y, classes=[0, 1, 2])
     assert parts.loss_curve_ == whole.loss_curve_
+
+
+# ---- losses -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    "loss" not in inspect.signature(theirs.MLPRegressor).parameters,
+    reason="scikit-learn has the Poisson loss from 1.7 on",
+)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_poisson_follows_scikit_learn(solver, weighted):
+    """The curve holds scikit-learn's constants too; predictions are rates."""
+    rng = np.random.default_rng(0)
+    rate = np.exp(0.5 * X[:, 0] + 0.2)
+    y, weight = rng.poisson(rate).astype(float), rng.random(150) if weighted else None
+    options = {"loss": "poisson", "solver": solver, "max_iter": 8, "batch_size": 40}
+    a, b = (quick(m.MLPRegressor, **options).fit(X, y, weight) for m in (theirs, cbp.sklearn))
+    np.testing.assert_allclose(b.loss_, a.loss_, rtol=1e-7)
+    if solver != "lbfgs":
+        np.testing.assert_allclose(b.loss_curve_, a.loss_curve_, rtol=1e-7)
+    np.testing.assert_allclose(b.predict(X), a.predict(X), rtol=1e-5)
+    assert b.out_activation_ == a.out_activation_ == "exp" and b.predict(X).min() > 0
+    with pytest.raises(ValueError, match="negative|at least 0|below 0"):
+        quick(MLPRegressor, loss="poisson").fit(X, y - 1)

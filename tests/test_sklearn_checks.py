@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import cbp.sklearn
 
 # Tests of scikit-learn that call private methods of its estimators: docs/sklearn.md.
-PRIVATE = {"test_gradient", "test_mlp_vs_poisson_glm_equivalent"}  # no Poisson loss yet
+PRIVATE = {"test_gradient"}
 
 
 def run(*arguments, **environment):
