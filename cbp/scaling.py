@@ -154,10 +154,11 @@ def statistics(
         return result
 
     with np.errstate(all="ignore"):
-        mean = total(np.zeros(columns))[0] / count
+        mean = total(np.zeros(columns))[0] / np.maximum(count, 1.0)
         rest, square = total(mean)
-        mean += rest / count
-        std = np.sqrt(np.maximum(square - rest * (rest / count), 0.0) / count)
+        present = np.maximum(count, 1.0)  # a column may be without any value
+        mean += rest / present
+        std = np.sqrt(np.maximum(square - rest * (rest / present), 0.0) / present)
         std[std <= _CONSTANT * np.abs(mean)] = 0.0
         fine = np.isfinite(mean) & np.isfinite(std)
     if not fine.all():
@@ -215,7 +216,12 @@ def _complaint(rows: NDArray[Any]) -> str:
     """
     looked = rows[:: -(-len(rows) // _LOOK)].astype(np.float64)
     with np.errstate(all="ignore"):
-        mean, std = np.nanmean(looked, axis=0), np.nanstd(looked, axis=0)
+        mean = looked.mean(axis=0)
+        if np.isnan(mean).any():  # masked targets
+            looked = np.where(np.isnan(looked), np.nansum(looked, axis=0)
+                              / (~np.isnan(looked)).sum(axis=0), looked)  # fmt: skip
+            mean = looked.mean(axis=0)
+        std = looked.std(axis=0)
         far = (np.abs(mean) > 10.0) & (np.abs(mean) > 10.0 * std) & (std > 0.0)
         wide = std > 10.0
     for column in np.flatnonzero(wide | far)[:1]:

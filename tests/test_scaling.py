@@ -98,6 +98,12 @@ def test_masked_targets_do_not_count():
     Y = np.array([[1.0, np.nan], [3.0, 5.0], [np.nan, 7.0]])
     found = scaling.fitted(np.zeros((3, 1)), Y, 2)
     assert found.output_shift.tolist() == [2.0, 6.0] and found.output_scale.tolist() == [1.0, 1.0]
+    Y[:, 1] = np.nan  # a target that nobody has
+    found = scaling.fitted(np.zeros((3, 1)), Y, 2)
+    assert found.output_shift.tolist() == [2.0, 0.0] and found.output_scale.tolist() == [1.0, 1.0]
+    scaling.warn(np.zeros((3, 1)), Y)  # warnings are errors
+    with pytest.warns(cbp.ScalingWarning, match="mean 2e.05"):
+        scaling.warn(np.zeros((3, 1)), Y * 1e5)
 
 
 def test_several_outputs_of_a_target_share_its_scale():
