@@ -216,10 +216,12 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     """Makes `step` the minibatch at `place`."""
     cdef Step *step = &t.step
     cdef Py_ssize_t n = min(t.batch_size, t.n_rows - t.place.row)
+    cdef bint first = step.block == 0
     cdef int l
-    if n != step.batch.n or step.block == 0:
+    if first:
+        step.batch = t.batch
+    if first or n != step.batch.n:
         step.block = row_block(t.net, n, t.crew.threads)
-    step.batch = t.batch
     step.batch.n = n
     step.batch.target.index = t.order + t.place.row
     step.batch.total = <double>n
@@ -228,19 +230,23 @@ cdef void lay_out_step(Train *t) noexcept nogil:
     if t.dropout != NULL:
         for l in range(t.net.n_layers):
             t.dropout[l].step = <uint32_t>t.place.step    # mod 2^32
-    lay_out_update(t)
+    lay_out_update(t, first or t.clip_norm > 0.0)
 
 
-cdef void lay_out_update(Train *t) noexcept nogil:
-    """The scalars of the step at `place`, in double (numerics.md, rule 9)."""
+cdef void lay_out_update(Train *t, bint whole) noexcept nogil:
+    """The scalars of the step at `place`, in double (numerics.md, rule 9).  `whole`: those too that
+    stay the same from step to step, unless a limited norm has changed them."""
     cdef Step *step = &t.step
     cdef cbp_hyper *w = &step.weights
+    cdef cbp_hyper *b = &step.biases
     cdef double rate = t.rate if t.rates == NULL else t.rates[t.place.step - t.first_step]
     cdef double mu, next_mu
-    w[0] = t.hyper
+    if whole:
+        w[0] = b[0] = t.hyper
+        b.l2 = b.l1 = 0.0
     w.rate = rate
     if t.by_rows:
-        w.l2 = w.l2 / step.batch.total if step.batch.total > 0.0 else 0.0
+        w.l2 = t.hyper.l2 / step.batch.total if step.batch.total > 0.0 else 0.0
     w.decay = rate * t.weight_decay
     step.power_1 = t.place.power_1 * w.beta_1
     step.power_2 = t.place.power_2 * w.beta_2
@@ -263,8 +269,7 @@ cdef void lay_out_update(Train *t) noexcept nogil:
         w.root = 1.0 / sqrt(1.0 - step.power_2)
     elif t.optimizer == CBP_ADAGRAD:
         w.rate = rate / (1.0 + <double>t.place.step * t.rate_decay)
-    step.biases = w[0]
-    step.biases.l2 = step.biases.l1 = 0.0
+    b.rate, b.rate_2, b.root, b.decay = w.rate, w.rate_2, w.root, w.decay
 
 
 cdef void lay_out_epoch(Train *t) noexcept nogil:
