@@ -53,38 +53,6 @@ static void FN(small_store)(const cbp_small *room, void *theta_, const void *arr
     }
 }
 
-/* A = f(S + b) on one strip. */
-VEC_OP void FN(small_activate)(T *a, const T *bias, ptrdiff_t rows, ptrdiff_t columns,
-                               int activation)
-{
-    for (int j = 0; j < VPS && j * VW < columns; j++) {
-        V b = vload(bias + j * VW);
-        VM present = FN(present)(columns, j);
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            T *at = a + r * CBP_STRIP + j * VW;
-            V f = FN(activation)(vadd(vload(at), b), activation);
-            if (activation == CBP_SIGMOID) /* the others leave a pad lane's 0 alone */
-                f = vsel(present, f, vset1((T)0));
-            vstore(at, f);
-        }
-    }
-}
-
-/* D = flush(S f') on one strip, and its sum over the rows. */
-VEC_OP void FN(small_delta)(T *d, const T *a, T *sum, ptrdiff_t rows, int more, int activation)
-{
-    for (int j = 0; j < VPS; j++) {
-        V total = more ? vload(sum + j * VW) : vset1((T)0);
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            ptrdiff_t at = r * CBP_STRIP + j * VW;
-            V s = FN(flush)(FN(slope)(vload(d + at), vload(a + at), activation));
-            total = vadd(total, s);
-            vstore(d + at, s);
-        }
-        vstore(sum + j * VW, total);
-    }
-}
-
 #define SMALL_SWITCH(call)                                \
     switch (activation) {                                 \
     case CBP_SIGMOID: call(CBP_SIGMOID); break;           \
@@ -93,16 +61,89 @@ VEC_OP void FN(small_delta)(T *d, const T *a, T *sum, ptrdiff_t rows, int more, 
     default: call(CBP_IDENTITY); break;                   \
     }
 
+/* Sums of `high` rows and one vector of outputs in registers: one chain each (k <= CBP_BLOCK). */
+VEC_OP void FN(small_sums)(int high, V *acc, const T *a, ptrdiff_t stride, const T *w, ptrdiff_t k)
+{
+    for (int r = 0; r < high; r++)
+        acc[r] = vset1((T)0);
+    for (; k > 0; k -= CBP_STRIP, a += stride)
+        for (int c = 0; c < CBP_STRIP && c < k; c++, w += CBP_STRIP) {
+            V each = vload(w);
+            for (int r = 0; r < high; r++)
+                acc[r] = vfma(vset1(a[r * CBP_STRIP + c]), each, acc[r]);
+        }
+}
+
+/* A = f(S + b) of `high` rows, for one vector of outputs. */
+VEC_OP void FN(small_ahead)(int high, T *out, const T *a, ptrdiff_t stride, const T *w, ptrdiff_t k,
+                            V bias, VM present, int activation)
+{
+    V acc[8];
+    FN(small_sums)(high, acc, a, stride, w, k);
+    for (int r = 0; r < high; r++) {
+        V f = FN(activation)(vadd(acc[r], bias), activation);
+        if (activation == CBP_SIGMOID) /* the others leave a pad lane's 0 alone */
+            f = vsel(present, f, vset1((T)0));
+        vstore(out + r * CBP_STRIP, f);
+    }
+}
+
+/* A of one strip.  Rows behind the last one are computed too, from what stands there: nobody reads
+ * them, and a tile has one of two heights. */
+VEC_OP void FN(small_activate)(T *out, const T *a, ptrdiff_t stride, const T *w, ptrdiff_t k,
+                               ptrdiff_t rows, ptrdiff_t columns, int activation)
+{
+    for (int j = 0; j < VPS && j * VW < columns; j++, out += VW, w += VW) {
+        V bias = vload(w + k * CBP_STRIP);
+        VM present = FN(present)(columns, j);
+        for (ptrdiff_t r = 0; r < rows; r += 8)
+            if (rows - r > 4)
+                FN(small_ahead)(8, out + r * CBP_STRIP, a + r * CBP_STRIP, stride, w, k, bias,
+                                present, activation);
+            else
+                FN(small_ahead)(4, out + r * CBP_STRIP, a + r * CBP_STRIP, stride, w, k, bias,
+                                present, activation);
+    }
+}
+
+/* D = flush(S f') of one strip, and its sum over the rows. */
+VEC_OP void FN(small_delta)(T *d, const T *a, T *sum, const T *d_out, ptrdiff_t stride, const T *w,
+                            ptrdiff_t k, ptrdiff_t rows, ptrdiff_t columns, int more,
+                            int activation)
+{
+    for (int j = 0; j < VPS && j * VW < columns; j++, d += VW, a += VW, sum += VW, w += VW) {
+        V total = more ? vload(sum) : vset1((T)0);
+        for (ptrdiff_t r = 0; r < rows; r += 8) {
+            V acc[8];
+            FN(small_sums)(8, acc, d_out + r * CBP_STRIP, stride, w, k);
+            for (int q = 0; q < 8; q++) {
+                ptrdiff_t at = (r + q) * CBP_STRIP;
+                V s = FN(flush)(FN(slope)(acc[q], vload(a + at), activation));
+                vstore(d + at, s);
+                if (r + q < rows)
+                    total = vadd(total, s);
+            }
+        }
+        vstore(sum, total);
+    }
+}
+
 static void FN(small_forward)(const cbp_small *room, int l, ptrdiff_t rows)
 {
     const cbp_small_layer *layer = &room->layers[l];
     const T *w = (const T *)room->w + layer->place;
-    ptrdiff_t row = layer->i * CBP_STRIP, strip = row + CBP_STRIP, o = layer->o;
+    ptrdiff_t i = layer->i, strip = (i + 1) * CBP_STRIP, left = layer->o, stride = room->stride;
     int activation = layer->activation;
     T *a = room->layers[l + 1].a;
-    FN(matmul)(a, room->stride, layer->a, room->stride, w, CBP_STRIP, strip, rows, layer->i, o, 0);
-    for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++, a += room->stride, w += strip) {
-#define CALL(f) FN(small_activate)(a, w + row, rows, o - s * CBP_STRIP, f)
+    if (i > CBP_BLOCK) /* more than one chain: what the general way does, then f(S + b) alone */
+        FN(matmul)(a, stride, layer->a, stride, w, CBP_STRIP, strip, rows, i, left, 0);
+    for (; left > 0; left -= CBP_STRIP, a += stride, w += strip) {
+        if (i > CBP_BLOCK) {
+            FN(activate_columns)(a, stride, NULL, 0, w + i * CBP_STRIP, rows,
+                                 left < CBP_STRIP ? left : CBP_STRIP, activation);
+            continue;
+        }
+#define CALL(f) FN(small_activate)(a, layer->a, stride, w, i, rows, left, f)
         SMALL_SWITCH(CALL)
 #undef CALL
     }
@@ -112,19 +153,15 @@ static void FN(small_forward)(const cbp_small *room, int l, ptrdiff_t rows)
 static void FN(small_backward)(const cbp_small *room, int l, ptrdiff_t rows, int more)
 {
     const cbp_small_layer *layer = &room->layers[l], *before = layer - 1;
-    ptrdiff_t i = layer->i, o = layer->o, strip = (before->i + 1) * CBP_STRIP;
+    ptrdiff_t o = layer->o, left = layer->i, stride = room->stride;
     int activation = before->activation;
     T *d = before->d, *sum = (T *)room->chain + before->place + before->i * CBP_STRIP;
-    const T *a = layer->a;
-    FN(matmul)(d, room->stride, layer->d, room->stride, layer->wt, CBP_STRIP, CBP_STRIP * o, rows,
-               o, i, 0);
-    for (ptrdiff_t s = 0; s * CBP_STRIP < i; s++) {
-#define CALL(f) FN(small_delta)(d, a, sum, rows, more, f)
+    const T *a = layer->a, *wt = layer->wt;
+    for (; left > 0; left -= CBP_STRIP, d += stride, a += stride, wt += o * CBP_STRIP) {
+#define CALL(f) FN(small_delta)(d, a, sum, layer->d, stride, wt, o, rows, left, more, f)
         SMALL_SWITCH(CALL)
 #undef CALL
-        d += room->stride;
-        a += room->stride;
-        sum += strip;
+        sum += (before->i + 1) * CBP_STRIP;
     }
 }
 
@@ -214,6 +251,17 @@ VEC_OP V FN(small_loss)(int loss, int activation, V *z, int o, const T *t, int l
     return vfma(FN(vlog1p)(others), mass, gap);
 }
 
+/* VW rows of a strip become VW columns, of which `count` are wanted: the compiler drops the rest. */
+VEC_OP void FN(small_turn)(int count, T *columns, const T *rows)
+{
+    V x[VW];
+    for (int q = 0; q < VW; q++) /* rows that are not there: whatever was there before */
+        x[q] = vload(rows + q * CBP_STRIP);
+    FN(vtranspose)(x);
+    for (int q = 0; q < count; q++)
+        vstore(columns + q * VW, x[q]);
+}
+
 /* `count` outputs of VW rows: x holds the k inputs, VW rows each. */
 VEC_OP void FN(small_outputs)(int count, V *z, const T *x, const T *w, ptrdiff_t o, ptrdiff_t k,
                               const T *bias)
@@ -279,12 +327,8 @@ static void FN(small_output)(const cbp_small *room, int loss, T *row_loss, int l
         V z[CBP_STRIP];
         for (ptrdiff_t v = 0; v * VW < i; v++) {
             const T *from = a + v / VPS * room->stride + r0 * CBP_STRIP + v % VPS * VW;
-            V x[VW];
-            for (int q = 0; q < VW; q++) /* rows that are not there: something finite */
-                x[q] = vload(from + q * CBP_STRIP);
-            FN(vtranspose)(x);
-            for (int q = 0; q < VW; q++)
-                vstore(columns + (v * VW + q) * VW, x[q]);
+            T *to = columns + v * VW * VW;
+            i - v * VW <= VW / 4 ? FN(small_turn)(VW / 4, to, from) : FN(small_turn)(VW, to, from);
         }
         for (int q = 0; q < o; q += 4) {
             const T *part = w + q * CBP_STRIP;
