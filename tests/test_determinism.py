@@ -275,7 +275,7 @@ def test_states_decay_to_exact_zeros(isa, dtype, optimizer):
 @pytest.mark.parametrize("sizes", [(4, 16, 3), (40, 80, 80, 5)], ids=("small-room", "general"))
 def test_training_does_not_slow_down_as_everything_decays(optimizer, sizes):
     """10,000 steps of zero gradient, states fading, weights denormal: the slowest thousand takes at
-    most 1.2 of the first one's time (each the best of several runs: a busy machine gets more of them)."""
+    most 1.2 of the first one's time (each the best of several runs, more on a busy machine)."""
     net = Net(sizes, ("identity",) * (len(sizes) - 1), np.float32)
     loop, states = net.loop("squared_error", optimizer, batch_size=2)
     bind(loop, np.zeros((2, sizes[0]), np.float32), np.zeros((2, sizes[-1]), np.float32))
