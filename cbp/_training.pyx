@@ -9,6 +9,7 @@ What must not live here: what to do about a result (that is the Trainer's); word
 Invariants: an update is applied whole or not at all; what a run computes depends on the data, the
 order of rows, the seed and the step, never on threads or on where a call ended.
 """
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -53,6 +54,7 @@ from cbp._kernels cimport (
     CBP_RPROP,
     CBP_SGD,
     CBP_SOFTMAX,
+    CBP_BINARY_CROSS_ENTROPY,
     CBP_SAME,
     CBP_STRIP,
     cbp_assemble,
@@ -1118,12 +1120,94 @@ cdef class Loop:
         What was bound is forgotten; the place inside its epoch stays, but where it `counts`: then
         the minibatch and its loss belong to the epoch that `end_epoch` ends."""
         cdef Train *t = &self.t
+        cdef double loss
+        cdef Py_ssize_t n_before = self.n_rows
+        cdef Place before = t.place
+        try:
+            self.bind(X, target, labels, weight, batch_size=_ALL, shuffle=False)
+        finally:
+            self.n_rows, t.place = n_before, before
+        loss = self._update(n_threads)
+        if counts:
+            t.place.loss_sum += t.loss if t.batch.mean else t.loss * t.step.batch.total
+            t.place.weight_sum += t.step.batch.total
+            t.place.batch += 1
+        return loss
+
+    def update_plain(self, X, Y, double rate, int n_threads):
+        """What `update` does, with every check compiled, where X and Y are C-contiguous arrays as
+        the loop takes them, finite and in the loss's range; None where it is not so simple.
+
+        Y: (n, n_out), or labels (n,) int64.  n_threads 0: one, or None where more would pay."""
+        cdef Core core = self.core
+        cdef Train *t = &self.t
+        cdef const cbp_objective *objective = t.batch.objective
+        cdef char letter = c"f" if core.itemsize == 4 else c"d"
+        cdef Py_ssize_t n_in = core.net.layers[0].n_in, n, j, weights = 0
+        cdef Py_ssize_t n_out = core.net.layers[core.net.n_layers - 1].n_out
+        cdef int l
+        cdef double loss
+        cdef bint fits
+        cdef const int64_t *labels
+        self._refuse_while_running()
+        if (t.by_rows or objective.mask_nan or core.net.outputs != NULL
+                or objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or self.objective.custom is not None
+                or not view_plain(self.x, X, letter)):
+            return None
+        n = self.x.view.shape[0] if self.x.view.ndim == 2 else 0
+        for l in range(core.net.n_layers):
+            weights += core.net.layers[l].n_in * core.net.layers[l].n_out
+        fits = n > 0 and self.x.view.shape[1] == n_in and (n_threads or 6e-6 * n * weights < 4.0)
+        if fits:
+            fits = core.net.kernel.finite(self.x.view.buf, n * n_in)
+        t.batch.target.rows = t.batch.target.labels = NULL
+        if fits and objective.loss == CBP_CATEGORICAL_CROSS_ENTROPY:
+            fits = (view_plain(self.labels, Y, c"l") and self.labels.view.itemsize == 8
+                    and self.labels.view.ndim == 1 and self.labels.view.shape[0] == n)
+            if fits:
+                labels = <const int64_t *>self.labels.view.buf
+                t.batch.target.labels = labels
+                for j in range(n):
+                    if not 0 <= labels[j] < n_out:
+                        fits = False
+        elif fits:
+            fits = (view_plain(self.target, Y, letter) and self.target.view.ndim == 2
+                    and self.target.view.shape[0] == n and self.target.view.shape[1] == n_out)
+            if fits:
+                t.batch.target.rows = self.target.view.buf
+                fits = core.net.kernel.finite(self.target.view.buf, n * n_out)
+            if fits and objective.loss == CBP_BINARY_CROSS_ENTROPY:
+                fits = (in_unit_interval(<const float *>self.target.view.buf, n * n_out)
+                        if core.itemsize == 4 else
+                        in_unit_interval(<const double *>self.target.view.buf, n * n_out))
+        if fits:
+            t.batch.x, t.batch.source = <const char *>self.x.view.buf, CBP_SAME
+            t.batch.x_itemsize, t.batch.target.row_stride = core.itemsize, n_out
+            t.batch.weight, t.subset = NULL, NULL
+            self.weight = self.subset = self.order = None
+            t.batch_size, t.shuffle, t.laid_out = n, False, -1
+            t.rate = rate
+            try:
+                loss = self._update(max(n_threads, 1))
+            finally:
+                self.x.release()
+                self.target.release()
+                self.labels.release()
+            return loss
+        self.x.release()
+        self.target.release()
+        self.labels.release()
+        return None
+
+    cdef double _update(self, int n_threads) except? -1.0:
+        """One update from all of the data that are bound."""
+        cdef Train *t = &self.t
         cdef Place before = t.place
         cdef Py_ssize_t n_before = self.n_rows
         cdef char *kept = t.kept
-        self.bind(X, target, labels, weight, batch_size=_ALL, shuffle=False)
         if self.one is None:
             self.one = _doubles(1)
+        self.n_rows = self.x.view.shape[0]
         t.place.row = 0
         t.place.loss_sum = t.place.weight_sum = 0.0
         t.kept = NULL                # a minibatch is no epoch
@@ -1133,10 +1217,6 @@ cdef class Loop:
             t.kept, self.n_rows, self.bound = kept, n_before, False
             t.place.epoch, t.place.batch, t.place.row = before.epoch, before.batch, before.row
             t.place.loss_sum, t.place.weight_sum = before.loss_sum, before.weight_sum
-        if counts:
-            t.place.loss_sum += t.loss if t.batch.mean else t.loss * t.step.batch.total
-            t.place.weight_sum += t.step.batch.total
-            t.place.batch += 1
         return self.one[0]
 
     def end_epoch(self):
@@ -1233,6 +1313,46 @@ cdef class Loop:
 
 
 _ALL = 2**62
+
+
+cdef bint view_plain(Buffer held, array, char letter) except -1:
+    """Whether `array` is a plain, C-contiguous ndarray of elements of this format; then held."""
+    held.release()
+    if type(array) is not _ndarray():
+        return False
+    try:
+        PyObject_GetBuffer(array, &held.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    except (BufferError, ValueError):    # the caller's checks say in words what is wrong with it
+        return False
+    held.held = True
+    return held.view.format[0] == letter and held.view.format[1] == 0
+
+
+cdef object _type = None
+
+
+cdef object _ndarray():
+    """NumPy's array type, looked up once."""
+    global _type
+    if _type is None:
+        import numpy as np
+
+        _type = np.ndarray
+    return _type
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef bint in_unit_interval(const real *x, Py_ssize_t n) noexcept nogil:
+    """Whether all of x lies in [0, 1]."""
+    cdef Py_ssize_t j
+    cdef bint inside = True
+    for j in range(n):
+        inside &= (x[j] >= 0) & (x[j] <= 1)
+    return inside
 
 
 cdef double[::1] _doubles(Py_ssize_t n):

@@ -563,21 +563,29 @@ class Trainer:
         Counts as a step of the optimizer, not as an epoch: shuffling and history do not see it.
         A batch whose loss is not finite updates nothing.
         """
+        loop, n_threads = self._loop, self._n_threads
+        usual = self._schedule is None and sample_weight is None and not self.net._standardize
+        if usual and not self._fitting:  # some microseconds beside the arithmetic
+            try:
+                loss = loop.update_plain(
+                    X, Y, self._learning_rate, 0 if isinstance(n_threads, str) else n_threads
+                )
+            except Diverged as error:
+                assert isinstance(X, np.ndarray)
+                raise self._diverged_in_batch(error, X) from None
+            if loss is not None:
+                self.threads_used = loop.threads_used
+                return loss
         data = self._data(X, Y, sample_weight)
         self._check_scaled("a single batch")
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("The network is in use: this trainer is training.")
-        loop = self._loop
         try:
             rates = self._rates(1)
             loop.learning_rate = self._constant_rate() if rates is None else float(rates[0])
             return loop.update(data.X, *data.targets, data.weight, self._threads(len(data.X)))
         except Diverged as error:
-            # A batch whose loss is not finite updates nothing: these are the parameters before.
-            layer, where = self._first_not_finite(data.X)
-            spoilt = not _check.is_finite(self.net.parameters)
-            remedy = f"lower the learning rate (now {loop.learning_rate:g}) or scale the inputs"
-            raise self._diverged(error, layer, where, _run.SPOILT if spoilt else remedy) from None
+            raise self._diverged_in_batch(error, data.X) from None
         finally:
             self.threads_used = loop.threads_used
             loop.release()
@@ -886,6 +894,14 @@ class Trainer:
             batch = error.batch + 1
             text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
         return DivergenceError(f"{text} ({where}): {remedy}.", epoch, batch, layer)
+
+    def _diverged_in_batch(self, error: Diverged, X: NDArray[Any]) -> DivergenceError:
+        """Return the error for a single batch, which has updated nothing."""
+        layer, where = self._first_not_finite(X)
+        spoilt = not _check.is_finite(self.net.parameters)
+        rate = self._loop.learning_rate
+        remedy = f"lower the learning rate (now {rate:g}) or scale the inputs"
+        return self._diverged(error, layer, where, _run.SPOILT if spoilt else remedy)
 
     def _first_not_finite(self, X: NDArray[Any]) -> tuple[int, str]:
         """Return the first layer whose parameters, or outputs for X, are not finite, and the same

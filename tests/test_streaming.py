@@ -233,3 +233,77 @@ def test_stop_in_a_stream():
     before = run._place["step"]
     assert run.fit(endless, epochs=1, callbacks=Stop()).ended == "stop"
     assert run._place["step"] == before + 5
+
+
+# ---- one batch --------------------------------------------------------------------------------
+
+
+def plain(run, rows, targets):
+    """Whether the compiled checks took a batch; it has been trained on then."""
+    return run._loop.update_plain(rows, targets, run.learning_rate, 1) is not None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("output, loss", [
+    ("identity", "auto"), ("sigmoid", "auto"), ("softmax", "auto"), ("tanh", "squared_error")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batches_with_compiled_checks(dtype, output, loss, optimizer):
+    """train_on_batch has one result, whichever checks it goes through."""
+    rows = X.astype(dtype)
+    targets = LABELS if output == "softmax" else np.abs(T).astype(dtype)
+    n_outputs = 3 if output == "softmax" else 2
+    one, other = (
+        trainer(output, n_outputs, loss=loss, dtype=dtype, optimizer=optimizer) for _ in range(2)
+    )
+    for first in range(0, 60, 20):
+        part = slice(first, first + 20)
+        assert one.train_on_batch(rows[part], targets[part]) == other.train_on_batch(
+            rows[part].tolist(), targets[part].tolist()
+        )
+    same(one, other)
+    assert one._place == other._place and one._place["step"] == 3
+    assert plain(one, rows, targets)
+
+
+@pytest.mark.parametrize("rows, targets", [
+    (X[:, :4].copy(), T), (X.astype(float), T), (X[::2], T[::2]), (X[0], T[0]), (X[:0], T[:0]),
+    (X, T[:50]), (X, T[:, :1].copy()), (X, T.astype(float)), (X.tolist(), T),
+    (np.where(X == X[7, 3], np.nan, X), T), (X, np.where(T == T[7, 1], np.inf, T))])  # fmt: skip
+def test_other_batches_are_checked_in_words(rows, targets):
+    """What is not as the loop takes it is left to the checks that know sentences."""
+    run = trainer()
+    before = run.net.parameters.copy()
+    assert not plain(run, rows, targets)
+    np.testing.assert_array_equal(run.net.parameters, before)
+    assert run._place["step"] == 0
+
+
+def test_targets_out_of_range_are_checked_in_words():
+    """Labels beyond the outputs, probabilities beyond 1."""
+    for labels in (LABELS + 1, LABELS - 1, LABELS.astype(np.int32), LABELS[:, None].copy()):
+        assert not plain(trainer("softmax", 3), X, labels)
+    for targets in (T, np.abs(T) + 1):
+        assert not plain(trainer("sigmoid"), X, targets)
+    with pytest.raises(ValueError, match=r"^`Y` must hold labels from 0 to 2, got 3 in row "):
+        trainer("softmax", 3).train_on_batch(X, LABELS + 1)
+
+
+def test_a_batch_keeps_no_array_and_no_place():
+    """Arrays are released at once; an epoch that was interrupted can still be finished."""
+    import sys
+
+    run, whole = trainer(), trainer()
+    counts = sys.getrefcount(X), sys.getrefcount(T)
+    run.train_on_batch(X, T)
+    assert (sys.getrefcount(X), sys.getrefcount(T)) == counts
+    whole.train_on_batch(X, T)
+    class Stop(cbp.Callback):
+        def on_train_batch_end(self, batch, logs):
+            if batch == 3:
+                self.trainer.stop()
+    run.fit(X, T, 1, callbacks=Stop())
+    assert run._place["batch"] == 4
+    place = run._place
+    run._loop.update_plain(X, T, 1e-30, 1)
+    assert {k: run._place[k] for k in ("epoch", "batch", "row", "loss_sum", "weight_sum")} == {
+        k: place[k] for k in ("epoch", "batch", "row", "loss_sum", "weight_sum")}
