@@ -343,7 +343,7 @@ SPOILT = "start again from a new network, the parameters were spoilt before this
 
 def _loss_like(name: str, values: Mapping[str, float]) -> float:
     """Return a number of the epoch, with its sign changed where more is better; NaN is worst."""
-    value = values[name]
+    value = values.get(name, math.nan)
     if metrics.larger_is_better(name):
         value = -value
     return math.inf if math.isnan(value) else value
