@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _feeding, _run, _runtime, checkpoint, losses, optimizers, schedules
+from . import _check, _feeding, _run, _runtime, checkpoint, losses, optimizers
 from . import callbacks as _callbacks
 from . import metrics as _metrics
+from . import rate_finder, schedules
 from ._feeding import CHUNK, Data
 from ._training import OPTIMIZERS, Diverged, Loop
 from .exceptions import DivergenceError
@@ -617,6 +618,69 @@ class Trainer:
         return self._measure(data, ("loss", *names))
 
     # ---- files --------------------------------------------------------------------------------
+
+    def find_learning_rate(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+        steps: int = 200,
+    ) -> rate_finder.RateCurve:
+        """Train a copy with a rate that grows, and return how its loss went.
+
+        Parameters
+        ----------
+        X, Y, sample_weight
+            As in `fit`; minibatches are the trainer's.
+        lowest, highest : float
+            The first and the last rate; in between they grow by one factor a step.
+        steps : int
+            Minibatches, at least 2.
+
+        Returns
+        -------
+        RateCurve
+            With `suggestion`, a tenth of the rate of the least smoothed loss, and `plot()`. It
+            ends early where the smoothed loss exceeds four times its least, or overflows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`.
+        DivergenceError
+            The loss is not finite even before the first update.
+
+        Notes
+        -----
+        The network, the optimizer's state and the place of the trainer stay as they are. The
+        schedule plays no part.
+
+        References
+        ----------
+        Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3.
+        """
+        lowest = _check.number(lowest, "lowest", above=0.0)
+        highest = _check.number(highest, "highest", above=lowest)
+        steps = _check.integer(steps, "steps", 2, 2**20)
+        state = self.__getstate__()
+        twin = Trainer.__new__(type(self))
+        twin.__setstate__({**state, "_net": self.net.copy(), "history": History()})
+        if twin.net._standardize and twin.net.scaling is None:
+            _check.rows(X, self.net.sizes[0], self.net.dtype, least=1, typed=True)
+            twin.net._prepare(self.loss, X, Y)
+        data = twin._data(X, Y, sample_weight)
+        if data.weight is not None and not data.weight.any():
+            raise ValueError("The sample weights must not all be 0: give some rows a weight.")
+        curve = rate_finder.find(twin, _run.Rows(twin, data, None, [None]), lowest, highest, steps)
+        if not len(curve.rates):
+            layer, where = self._first_not_finite(data.X)
+            raise self._diverged(
+                Diverged(math.inf, 0, 0), layer, where, "scale the inputs, or start anew"
+            )
+        return curve
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Write the trainer, its network and where it stands to a file.

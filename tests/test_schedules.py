@@ -230,3 +230,89 @@ def test_a_column_that_is_not_there():
     run = trainer(schedule=cbp.ReduceOnPlateau(monitor="val_loss"))
     with pytest.raises(ValueError, match=r"^`monitor` must be one of 'loss', got 'val_loss'\.$"):
         run.fit(X, T, 1)
+
+
+# ---- the finder -------------------------------------------------------------------------------
+
+
+def test_finder_changes_nothing():
+    """Network, states, place and history stay as they are; the rates grow by one factor."""
+    run, other = trainer(), trainer()
+    run.fit(X, T, 2)
+    other.fit(X, T, 2)
+    curve = run.find_learning_rate(X, T, lowest=1e-5, highest=1e-1, steps=50)
+    same(run, other)
+    assert run._place == other._place and dict(run.history) == dict(other.history)
+    np.testing.assert_allclose(curve.rates, 1e-5 * 10 ** (np.arange(50) * 4 / 49), rtol=1e-13)
+    run.fit(X, T, 1)
+    other.fit(X, T, 1)
+    same(run, other)
+
+
+def test_finder_is_a_run_with_these_rates():
+    """Its losses are those of updates at its rates; the running mean is weighted as it says."""
+    curve = trainer(shuffle=False).find_learning_rate(X, T, highest=0.1, steps=14)
+    other = trainer()
+    for step, rate in enumerate(curve.rates):
+        other.learning_rate = rate
+        first = step % 7 * 8
+        loss = other.train_on_batch(X[first : first + 8], T[first : first + 8])
+        assert loss == pytest.approx(curve.losses[step], rel=1e-12)
+    weights = 0.9 ** np.arange(14)[::-1]
+    assert curve.smoothed[-1] == pytest.approx(curve.losses @ weights / weights.sum(), rel=1e-12)
+
+
+def test_finder_ends_early_and_suggests():
+    """Plain descent explodes near the end; the suggestion trains well."""
+    run = trainer(optimizer="sgd")
+    curve = run.find_learning_rate(X, T, highest=1e6)
+    assert 10 < len(curve.rates) < 200 and np.isfinite(curve.losses).all()
+    assert curve.suggestion == curve.rates[curve.smoothed.argmin()] / 10
+    run.learning_rate = curve.suggestion
+    history = run.fit(X, T, 50)
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+
+
+def test_finder_with_standardize():
+    """A network that has no scaling yet is scaled in the copy alone."""
+    net = cbp.Network([6, 8, 3], "tanh", standardize=True, seed=1)
+    run = cbp.Trainer(net, seed=1)
+    assert len(run.find_learning_rate(X * 100 + 5, T * 1e4, steps=20).rates) == 20
+    assert net.scaling is None
+
+
+def test_finder_draws():
+    """A figure with a logarithmic axis of rates, and the suggestion."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure = trainer().find_learning_rate(X, T).plot()
+    (panel,) = figure.axes
+    assert panel.get_xscale() == "log" and panel.get_xlabel() == "learning rate"
+    assert "suggestion" in panel.get_legend().get_texts()[2].get_text()
+    pyplot.close(figure)
+
+
+def test_finder_without_matplotlib(monkeypatch):
+    """One sentence names the extra to install."""
+    import sys
+
+    curve = trainer().find_learning_rate(X, T, steps=5)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"^`plot` needs matplotlib: pip install cbp\[plot\]$"):
+        curve.plot()
+
+
+def test_finder_refuses():
+    """Wrong ranges, data without weight, and a loss that is not finite from the start."""
+    run = trainer()
+    with pytest.raises(ValueError, match=r"^`highest` must be a finite number above 1, got 0\.5"):
+        run.find_learning_rate(X, T, lowest=1.0, highest=0.5)
+    with pytest.raises(ValueError, match=r"^`steps` must be at least 2, got 1\.$"):
+        run.find_learning_rate(X, T, steps=1)
+    with pytest.raises(ValueError, match=r"^The sample weights must not all be 0"):
+        run.find_learning_rate(X, T, sample_weight=np.zeros(50))
+    run.net.parameters[0] = np.nan
+    with pytest.raises(cbp.DivergenceError, match=r"layer 1's parameters are not finite"):
+        run.find_learning_rate(X, T)
