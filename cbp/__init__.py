@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ._load import show_config  # first: it loads the runtime
 from . import initializers, metrics, reference  # isort: skip
+from .activations import Activation
 from .callbacks import Callback
 from .exceptions import DivergenceError, FormatError, ScalingWarning
 from .history import History
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Activation",
     "Adagrad",
     "Adam",
     "AdamW",

@@ -99,7 +99,18 @@ ACTIVATIONS = {
     "sigmoid": CBP_SIGMOID,
     "tanh": CBP_TANH,
     "relu": CBP_RELU,
+    "leaky_relu": CBP_LEAKY_RELU,
+    "elu": CBP_ELU,
+    "selu": CBP_SELU,
+    "gelu": CBP_GELU,
+    "silu": CBP_SILU,
+    "mish": CBP_MISH,
+    "softplus": CBP_SOFTPLUS,
+    "softsign": CBP_SOFTSIGN,
+    "sin": CBP_SIN,
+    "hard_sigmoid": CBP_HARD_SIGMOID,
     "softmax": CBP_SOFTMAX,
+    "log_softmax": CBP_LOG_SOFTMAX,
 }
 CUSTOM_ACTIVATION = CBP_CUSTOM
 LOSSES = {

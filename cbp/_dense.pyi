@@ -13,7 +13,7 @@ def forward(
 def delta(
     d_in: NDArray[Any],
     d_out: NDArray[Any],
-    a_in: NDArray[Any],
+    source: NDArray[Any],
     theta: NDArray[Any],
     activation_in: int,
 ) -> None: ...

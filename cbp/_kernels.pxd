@@ -145,7 +145,8 @@ cdef extern from "cbp_kernels.h" nogil:
         double (*weight_sum)(const double *weight, const Py_ssize_t *index, Py_ssize_t n) noexcept nogil
         double (*square_sum)(const void *x, Py_ssize_t c) noexcept nogil
         int (*finite)(const void *x, Py_ssize_t c) noexcept nogil
-        void (*apply)(void *y, const void *x, Py_ssize_t c, int activation) noexcept nogil
+        void (*apply)(void *y, const void *x, Py_ssize_t c, int slope,
+                      int activation) noexcept nogil
         void (*small_load)(const cbp_small *room, void *array, const void *theta) noexcept nogil
         void (*small_store)(const cbp_small *room, void *theta, const void *array) noexcept nogil
         void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,

@@ -28,7 +28,10 @@ def legacy_shuffles(
     rows: NDArray[intp] | None,
 ) -> None: ...
 def apply(
-    y: NDArray[float32] | NDArray[float64], x: NDArray[float32] | NDArray[float64], activation: int
+    y: NDArray[float32] | NDArray[float64],
+    x: NDArray[float32] | NDArray[float64],
+    activation: int,
+    slope: bool = False,
 ) -> None: ...
 def all_finite(array: NDArray[Any]) -> bool: ...
 def moments(

@@ -23,9 +23,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
 from cbp._kernels cimport (
+    CBP_CUSTOM,
+    CBP_LOG_SOFTMAX,
     CBP_OPENMP,
-    CBP_RELU,
     CBP_SHUFFLE,
+    CBP_SOFTMAX,
     cbp_find_isa,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
@@ -343,16 +345,18 @@ ctypedef fused real:
     double
 
 
-def apply(real[::1] y, const real[::1] x, int activation):
-    """y = f(x) element by element, f an activation code other than softmax."""
+def apply(real[::1] y, const real[::1] x, int activation, bint slope=False):
+    """y = f(x) element by element, f an activation code other than softmax; or, with `slope`, f'
+    from x: z where the code is one that keeps z, else f(z)."""
     cdef uint64_t before
     if y.shape[0] != x.shape[0]:
         raise ValueError(f"y and x must have one length, got {y.shape[0]} and {x.shape[0]}.")
-    if not 0 <= activation <= CBP_RELU:
-        raise ValueError(f"activation must be a code from 0 to {CBP_RELU}, got {activation}.")
+    if (not 0 <= activation < CBP_CUSTOM or activation == CBP_SOFTMAX
+            or activation == CBP_LOG_SOFTMAX):
+        raise ValueError(f"activation must be the code of a function, got {activation}.")
     if x.shape[0]:
         before = cbp_fpenv_enter()
-        kernels(sizeof(real)).apply(&y[0], &x[0], x.shape[0], activation)
+        kernels(sizeof(real)).apply(&y[0], &x[0], x.shape[0], slope, activation)
         cbp_fpenv_leave(before)
 
 

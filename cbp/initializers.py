@@ -86,6 +86,12 @@ INITIALIZERS: dict[str, Callable[[int, int], Uniform | Normal]] = {
 }
 
 
+_AUTO = {
+    **dict.fromkeys(("relu", "leaky_relu", "elu", "gelu", "silu", "mish"), "he_normal"),
+    "selu": "lecun_normal",
+}
+
+
 def checked(init: Any) -> str | Uniform | Normal:
     """Return `init` if it is "auto", a name of INITIALIZERS, or a distribution."""
     if isinstance(init, (Uniform, Normal)):
@@ -103,9 +109,10 @@ def initial_weights(
 ) -> NDArray[np.float64]:
     """Return the weights (n_inputs, n_outputs) with which layer number `layer` starts.
 
-    "auto" is he_normal before relu, which passes half of the variance on, else glorot_uniform.
+    "auto" is he_normal before relu and its like, which pass about half of the variance on,
+    lecun_normal before selu (Klambauer et al., NeurIPS 2017), else glorot_uniform.
     """
     if init == "auto":
-        init = "he_normal" if activation == "relu" else "glorot_uniform"
+        init = _AUTO.get(activation, "glorot_uniform")
     rule = INITIALIZERS[init](n_inputs, n_outputs) if isinstance(init, str) else init
     return rule.draw(n_inputs, n_outputs, seed, layer)

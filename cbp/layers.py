@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, initializers
-from ._backprop import ACTIVATIONS
+from .activations import Activation, checked
 
 __all__ = ["Dense"]
 
@@ -25,8 +25,11 @@ class Dense:
     ----------
     n_outputs : int
         Units of the layer, at least 1.
-    activation : {"identity", "sigmoid", "tanh", "relu", "softmax"}, optional
-        f; what the network says for this layer by default. Softmax at the output only.
+    activation : str or Activation, optional
+        f; what the network says for this layer by default. "identity", "sigmoid", "tanh", "relu",
+        "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "sin" or
+        "hard_sigmoid", or a `cbp.Activation` of your own; "softmax" and "log_softmax" at the
+        output only.
     bias : bool, optional
         Whether there is a b; what the network says by default.
     init : str, Normal or Uniform, optional
@@ -61,7 +64,7 @@ class Dense:
     """
 
     n_outputs: int
-    activation: str | None = None
+    activation: str | Activation | None = None
     bias: bool | None = field(default=None, kw_only=True)
     init: str | initializers.Normal | initializers.Uniform | None = field(
         default=None, kw_only=True
@@ -76,7 +79,7 @@ class Dense:
     def __post_init__(self) -> None:
         _check.integer(self.n_outputs, "n_outputs", 1, MOST_UNITS)
         if self.activation is not None:
-            _check.choice(self.activation, "activation", ACTIVATIONS)
+            checked(self.activation, "activation")
         if self.bias is not None:
             _check.flag(self.bias, "bias")
         if self.init is not None:

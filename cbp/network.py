@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _check, _runtime, _tables, initializers, losses, scaling, storage
-from ._backprop import ACTIVATIONS, Core, Predictor
+from ._backprop import Core, Predictor
+from .activations import OUTPUT_ONLY, Activation, code_of, name_of
+from .activations import checked as checked_activation
 from .exceptions import FormatError
 from .layers import MOST_UNITS, Dense, checked_dropout
 from .scaling import Scaling
@@ -132,18 +134,21 @@ class Network:
         Inputs, then units of every layer, the output last: ``[784, 128, 10]``. Any entry but the
         first may be a `cbp.Dense`, which has its own say in what follows. ``[4, 1]`` has no
         hidden layer.
-    activation : str or list of str
-        Of the hidden layers: "identity", "sigmoid", "tanh" or "relu". A list names every layer's,
-        the output's included.
-    output_activation : str
-        Of the last layer; "softmax" may stand here as well.
+    activation : str or Activation, or a list of them
+        Of the hidden layers: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu",
+        "gelu", "silu", "mish", "softplus", "softsign", "sin" or "hard_sigmoid" (formulas:
+        docs/training.md), or a `cbp.Activation` of your own. A list names every layer's, the
+        output's included.
+    output_activation : str or Activation
+        Of the last layer; "softmax" and "log_softmax" may stand here as well.
     bias : bool
         Whether the layers have biases.
     init : str, Normal or Uniform
         How weights start; biases start at zero. "glorot_uniform", "glorot_normal", "he_uniform",
         "he_normal", "lecun_uniform", "lecun_normal", "uniform" (±0.05), "normal" (standard
-        deviation 0.05), "zeros", or an object of `cbp.initializers`. "auto": he_normal for relu
-        layers, glorot_uniform for the others.
+        deviation 0.05), "zeros", or an object of `cbp.initializers`. "auto": he_normal for relu,
+        leaky_relu, elu, gelu, silu and mish layers, lecun_normal for selu, glorot_uniform for the
+        others.
     dropout : float
         Probability that training drops an output of a hidden layer, at least 0 and below 1; see
         `cbp.Dense`.
@@ -220,8 +225,8 @@ class Network:
     def __init__(
         self,
         sizes: Sequence[int | Dense],
-        activation: str | Sequence[str] = "relu",
-        output_activation: str = "identity",
+        activation: str | Activation | Sequence[str | Activation] = "relu",
+        output_activation: str | Activation = "identity",
         *,
         bias: bool = True,
         init: str | initializers.Normal | initializers.Uniform = "auto",
@@ -239,7 +244,7 @@ class Network:
             n_in, n_out = W.shape
             with np.errstate(over="ignore", invalid="ignore"):
                 W[...] = initializers.initial_weights(
-                    layer.init, layer.activation, n_in, n_out, self.seed, index
+                    layer.init, self.activations[index], n_in, n_out, self.seed, index
                 )
             if layer.mask is not None:
                 W[np.logical_not(layer.mask)] = 0.0
@@ -271,8 +276,9 @@ class Network:
         self._core = Core(
             self._theta,
             list(sizes),
-            [ACTIVATIONS[name] for name in self.activations],
+            [code_of(layer.activation) for layer in layers],
             [bool(layer.bias) for layer in layers],
+            [layer.activation for layer in layers],
         )
 
     # ---- what it is ---------------------------------------------------------------------------
@@ -290,7 +296,7 @@ class Network:
     @property
     def activations(self) -> tuple[str, ...]:
         """The activation of every layer."""
-        return tuple(layer.activation or "" for layer in self._layers)
+        return tuple(name_of(layer.activation) for layer in self._layers)
 
     @property
     def weights(self) -> Views:
@@ -926,13 +932,15 @@ def _layers(
                 f"`mask` of layer {index + 1} must have {n_in} rows (the layer's inputs), "
                 f"got {len(np.asarray(layer.mask))}."
             )
-        if layer.activation == "softmax" and index < n_layers - 1:
+        if layer.activation in OUTPUT_ONLY and index < n_layers - 1:
             raise ValueError(
-                f"`activation` of layer {index + 1} must not be softmax, which is for the "
-                "output: set `output_activation='softmax'`."
+                f"`activation` of layer {index + 1} must not be {layer.activation}, which is for "
+                f"the output: set `output_activation={layer.activation!r}`."
             )
-        if layer.activation == "softmax" and layer.n_outputs == 1:
-            raise ValueError("A softmax output must have at least 2 units, got 1: use sigmoid.")
+        if layer.activation in OUTPUT_ONLY and layer.n_outputs == 1:
+            raise ValueError(
+                f"A {layer.activation} output must have at least 2 units, got 1: use sigmoid."
+            )
         if layer.trainable == "biases" and not layer.bias:
             raise ValueError(
                 f"`trainable` of layer {index + 1} must not be 'biases': the layer has none."
@@ -942,13 +950,15 @@ def _layers(
     return n_inputs, tuple(layers)
 
 
-def _activation_names(activation: Any, output_activation: Any, n_layers: int) -> list[str]:
-    """Return a name for each layer."""
-    output = _check.choice(output_activation, "output_activation", ACTIVATIONS)
+def _activation_names(
+    activation: Any, output_activation: Any, n_layers: int
+) -> list[str | Activation]:
+    """Return a name, or an activation of the user's, for each layer."""
+    output = checked_activation(output_activation, "output_activation")
     if not isinstance(activation, (list, tuple)):
-        return [_check.choice(activation, "activation", ACTIVATIONS)] * (n_layers - 1) + [output]
+        return [checked_activation(activation, "activation")] * (n_layers - 1) + [output]
     names = [
-        _check.choice(name, f"activation[{index}]", ACTIVATIONS)
+        checked_activation(name, f"activation[{index}]")
         for index, name in enumerate(activation)
     ]
     if len(names) != n_layers:

@@ -1,9 +1,12 @@
 /* Activations and their derivatives, on strips and element by element.
  *
  * f'(z) is taken from the output a where it can be (rule 6): sigmoid a (1 - a), tanh 1 - a^2,
- * relu 1 where a > 0 (so relu'(0) = 0), identity 1. */
+ * relu 1 where a > 0 (so relu'(0) = 0), identity 1; else from z. */
 
-VEC_OP V FN(activation)(V z, int activation)
+#define LEAK 0.01 /* leaky relu: the slope below 0 */
+
+/* The four that the small room and the heads choose among at run time, beside the rest. */
+VEC_OP V FN(plain_activation)(V z, int activation)
 {
     switch (activation) {
     case CBP_SIGMOID: return FN(vsigmoid)(z);
@@ -13,8 +16,25 @@ VEC_OP V FN(activation)(V z, int activation)
     }
 }
 
+VEC_OP V FN(activation)(V z, int activation)
+{
+    switch (activation) {
+    case CBP_LEAKY_RELU: return vsel(vlt(z, vset1((T)0)), vmul(vset1((T)LEAK), z), z);
+    case CBP_ELU: return FN(velu)(z);
+    case CBP_SELU: return FN(vselu)(z);
+    case CBP_SOFTPLUS: return FN(vsoftplus)(z);
+    case CBP_SOFTSIGN: return FN(vsoftsign)(z);
+    case CBP_HARD_SIGMOID: return FN(vhard_sigmoid)(z);
+    case CBP_GELU: return FN(vgelu)(z);
+    case CBP_SILU: return FN(vsilu)(z);
+    case CBP_MISH: return FN(vmish)(z);
+    case CBP_SIN: return FN(vsin)(z);
+    default: return FN(plain_activation)(z, activation);
+    }
+}
+
 /* s * f'(z), s being dloss/da; a NaN in a stays one. */
-VEC_OP V FN(slope)(V s, V a, int activation)
+VEC_OP V FN(plain_slope)(V s, V a, int activation)
 {
     switch (activation) {
     case CBP_SIGMOID: return vmul(s, vmul(a, vsub(vset1((T)1), a)));
@@ -24,6 +44,51 @@ VEC_OP V FN(slope)(V s, V a, int activation)
     }
 }
 
+/* The same for all, from x: z where cbp_keeps_z, else a. */
+VEC_OP V FN(slope)(V s, V x, int activation)
+{
+    const V zero = vset1((T)0), one = vset1((T)1);
+    V h, l;
+    switch (activation) {
+    case CBP_LEAKY_RELU: return vsel(vlt(zero, x), s, vmul(vset1((T)LEAK), s));
+    case CBP_ELU: return vsel(vlt(zero, x), s, vmul(s, vadd(x, one)));
+    case CBP_SELU:
+        return vmul(s, vsel(vlt(zero, x), vset1((T)SELU_HIGH), vadd(x, vset1((T)SELU_LOW))));
+    case CBP_SOFTPLUS: /* sigmoid(z) = 1 - e^-a */
+        FN(one_minus_exp)(vsub(zero, x), &h, &l);
+        return vmul(s, vadd(h, l));
+    case CBP_SOFTSIGN: /* 1 / (1 + |z|) = 1 - |a| */
+        h = vsub(one, FN(magnitude)(x));
+        return vmul(s, vmul(h, h));
+    case CBP_HARD_SIGMOID:
+        return vsel(vmand(vlt(zero, x), vlt(x, one)), vdiv(s, vset1((T)6)), zero);
+    case CBP_GELU: return vmul(s, FN(gelu_slope)(x));
+    case CBP_SILU: return vmul(s, FN(silu_slope)(x));
+    case CBP_MISH: return vmul(s, FN(mish_slope)(x));
+    case CBP_SIN: return vmul(s, FN(sin_slope)(x));
+    default: return FN(plain_slope)(s, x, activation);
+    }
+}
+
+/* Calls `call` with a constant activation, so that its inner loop knows its function. */
+#define WITH_ACTIVATION(activation, call)                      \
+    switch (activation) {                                      \
+    case CBP_SIGMOID: call(CBP_SIGMOID); break;                \
+    case CBP_TANH: call(CBP_TANH); break;                      \
+    case CBP_RELU: call(CBP_RELU); break;                      \
+    case CBP_LEAKY_RELU: call(CBP_LEAKY_RELU); break;          \
+    case CBP_ELU: call(CBP_ELU); break;                        \
+    case CBP_SELU: call(CBP_SELU); break;                      \
+    case CBP_SOFTPLUS: call(CBP_SOFTPLUS); break;              \
+    case CBP_SOFTSIGN: call(CBP_SOFTSIGN); break;              \
+    case CBP_HARD_SIGMOID: call(CBP_HARD_SIGMOID); break;      \
+    case CBP_GELU: call(CBP_GELU); break;                      \
+    case CBP_SILU: call(CBP_SILU); break;                      \
+    case CBP_MISH: call(CBP_MISH); break;                      \
+    case CBP_SIN: call(CBP_SIN); break;                        \
+    default: call(CBP_IDENTITY); break;                        \
+    }
+
 #if CBP_TYPE == 32
 #define TINY 0x1p-100f /* what is stored for later is +0 below this (rule 10) */
 #define TINY_ROOT 0x1p-60f
@@ -31,11 +96,6 @@ VEC_OP V FN(slope)(V s, V a, int activation)
 #define TINY 0x1p-960
 #define TINY_ROOT 0x1p-500
 #endif
-
-VEC_OP V FN(magnitude)(V x)
-{
-    return vfrom_bits(viand(vbits(x), viset1((TI)(((TU)1 << (CBP_TYPE - 1)) - 1))));
-}
 
 VEC_OP V FN(flush)(V x) { return vsel(vlt(FN(magnitude)(x), vset1(TINY)), vset1((T)0), x); }
 
@@ -76,12 +136,9 @@ static void FN(activate_columns)(T *a, ptrdiff_t stride, T *z, ptrdiff_t z_strid
         T *as = a + s * stride, *zs = z ? z + s * z_stride : NULL;
         const T *bs = bias ? bias + s * CBP_STRIP : NULL;
         ptrdiff_t columns = o - s * CBP_STRIP < CBP_STRIP ? o - s * CBP_STRIP : CBP_STRIP;
-        switch (activation) { /* so that the inner loop knows its function */
-        case CBP_SIGMOID: FN(activate_strip)(as, zs, bs, n, columns, CBP_SIGMOID); break;
-        case CBP_TANH: FN(activate_strip)(as, zs, bs, n, columns, CBP_TANH); break;
-        case CBP_RELU: FN(activate_strip)(as, zs, bs, n, columns, CBP_RELU); break;
-        default: FN(activate_strip)(as, zs, bs, n, columns, CBP_IDENTITY); break;
-        }
+#define CALL(known) FN(activate_strip)(as, zs, bs, n, columns, known)
+        WITH_ACTIVATION(activation, CALL)
+#undef CALL
     }
 }
 
@@ -143,12 +200,41 @@ static void FN(softmax)(T *a, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t o)
     }
 }
 
+/* log softmax: (x - max) - log1p(sum of all terms but the largest, which is 1). */
+static void FN(log_softmax)(T *a, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t o)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        T *row = a + r * CBP_STRIP, *at = row;
+        V m = vset1(FN(row_max)(row, stride, o)), sum[VPS], zero = vset1((T)0);
+        int ties = 0;
+        for (int j = 0; j < VPS; j++)
+            sum[j] = zero;
+        for (ptrdiff_t left = o; left > 0; left -= CBP_STRIP, at += stride)
+            for (int j = 0; j < VPS; j++) {
+                V x = vload(at + j * VW);
+                VM present = FN(present)(left, j), largest = vmand(veq(x, m), present);
+                V e = vsel(present, FN(vexp)(vsub(x, m)), zero);
+                ties += vcount(largest);
+                sum[j] = vadd(sum[j], vsel(largest, zero, e));
+            }
+        V log_sum = FN(vlog1p)(vset1(FN(sum16)(sum) + (T)(ties - 1)));
+        at = row;
+        for (ptrdiff_t left = o; left > 0; left -= CBP_STRIP, at += stride)
+            for (int j = 0; j < VPS; j++) {
+                V y = vsub(vsub(vload(at + j * VW), m), log_sum);
+                vstore(at + j * VW, vsel(FN(present)(left, j), y, zero));
+            }
+    }
+}
+
 static void FN(activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
                          ptrdiff_t n, ptrdiff_t o, int activation)
 {
     FN(activate_columns)(a, stride, z, z_stride, bias, n, o, activation);
     if (activation == CBP_SOFTMAX)
         FN(softmax)(a, stride, n, o);
+    if (activation == CBP_LOG_SOFTMAX)
+        FN(log_softmax)(a, stride, n, o);
 }
 
 VEC_OP void FN(delta_strip)(T *d, const T *from, const T *scale, ptrdiff_t n, ptrdiff_t columns,
@@ -176,24 +262,30 @@ static void FN(delta)(void *d_, ptrdiff_t d_stride, const void *from_, ptrdiff_t
         T *d = (T *)d_ + s * d_stride;
         const T *from = (const T *)from_ + s * from_stride;
         ptrdiff_t columns = i - s * CBP_STRIP < CBP_STRIP ? i - s * CBP_STRIP : CBP_STRIP;
-        switch (activation) {
-        case CBP_SIGMOID: FN(delta_strip)(d, from, scale, n, columns, CBP_SIGMOID); break;
-        case CBP_TANH: FN(delta_strip)(d, from, scale, n, columns, CBP_TANH); break;
-        case CBP_RELU: FN(delta_strip)(d, from, scale, n, columns, CBP_RELU); break;
-        default: FN(delta_strip)(d, from, scale, n, columns, CBP_IDENTITY); break;
-        }
+#define CALL(known) FN(delta_strip)(d, from, scale, n, columns, known)
+        WITH_ACTIVATION(activation, CALL)
+#undef CALL
     }
 }
 
-static void FN(apply)(void *y_, const void *x_, ptrdiff_t c, int activation)
+VEC_OP void FN(apply_known)(T *y, const T *x, ptrdiff_t c, int slope, int activation)
 {
-    T *y = y_;
-    const T *x = x_;
     for (ptrdiff_t j = 0; j < c; j += VW) {
         int lanes = c - j < VW ? (int)(c - j) : VW;
-        vstoren(y + j, FN(activation)(vloadn(x + j, lanes), activation), lanes);
+        V value = vloadn(x + j, lanes);
+        value = slope ? FN(slope)(vset1((T)1), value, activation)
+                      : FN(activation)(value, activation);
+        vstoren(y + j, value, lanes);
     }
 }
+
+static void FN(apply)(void *y, const void *x, ptrdiff_t c, int slope, int activation)
+{
+#define CALL(known) FN(apply_known)(y, x, c, slope, known)
+    WITH_ACTIVATION(activation, CALL)
+#undef CALL
+}
+#undef WITH_ACTIVATION
 
 /* 0 x is 0 unless x is infinite or NaN, and a sum with a NaN in it stays NaN. */
 static int FN(finite)(const void *x_, ptrdiff_t c)

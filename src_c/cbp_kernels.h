@@ -156,7 +156,8 @@ typedef struct cbp_kernels {
                    ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k, ptrdiff_t o,
                    int more);
     /* A = f(S + b) in place, the sums Z kept where z is not NULL; pad lanes +0.  bias may be NULL;
-     * it is readable up to a multiple of 16.  CBP_SOFTMAX needs all columns in one call. */
+     * it is readable up to a multiple of 16.  CBP_SOFTMAX and CBP_LOG_SOFTMAX need all columns in one
+     * call. */
     void (*activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
                      ptrdiff_t n, ptrdiff_t o, int activation);
     /* D = S * f' in place, tiny results flushed (rules 6, 10); pad lanes +0.  `from` holds A, or Z
@@ -204,8 +205,9 @@ typedef struct cbp_kernels {
     double (*square_sum)(const void *x, ptrdiff_t c);
     /* Whether no element is infinite or NaN. */
     int (*finite)(const void *x, ptrdiff_t c);
-    /* y = f(x) element by element, softmax excepted: for tests and reports. */
-    void (*apply)(void *y, const void *x, ptrdiff_t c, int activation);
+    /* y = f(x) element by element, or where `slope` f' from x (A, or Z where cbp_keeps_z): for tests
+     * and reports; not for softmax. */
+    void (*apply)(void *y, const void *x, ptrdiff_t c, int slope, int activation);
 
     /* The small room.  load: an array like theta (or a state) into the room's layout, its pad lanes
      * +0; store: back.  The room's arrays are updated by `update`, all at once. */

@@ -1,4 +1,4 @@
-/* exp, expm1, sigmoid, tanh and log1p of one vector, for the stamped type.
+/* exp, expm1, sigmoid, tanh, log1p and log of one vector, for the stamped type.
  *
  * Written in the vocabulary of vec.h alone: the same bits on every instruction set with FMA.  No
  * branch, no table, no libm; one division at most.  The caller guarantees round to nearest and
@@ -15,6 +15,23 @@
  * double; f = expm1, n = 6 (12), I = 1.0001 [-ln2/2, ln2/2], and f = log1p, n = 10 (21),
  * I = [-1/4, 1/2]; the coefficient of x is 1.  Beside each stands its relative error on I. */
 
+/* They stay defined for the bodies behind this one, and until the next type is stamped. */
+#undef MANTISSA
+#undef MAGIC
+#undef TWO_MANTISSA
+#undef ONE_BITS
+#undef SIGN_BITS
+#undef LOG2E
+#undef LN2_HI
+#undef LN2_LO
+#undef EXP_LOWEST
+#undef EXP_HIGHEST
+#undef SIGMOID_SPLIT
+#undef EXPM1_LOWEST
+#undef EXPM1_LOWEST_K
+#undef LOG_LIFT
+#undef SIGMOID_HIGHEST
+
 #if CBP_TYPE == 32
 #define MANTISSA 23
 #define MAGIC 0x1.8p23f        /* x + MAGIC rounds x to an integer k; its bits are MAGIC's plus k */
@@ -29,6 +46,7 @@
 #define SIGMOID_SPLIT 64       /* largest k of which 2^k is added to 1 */
 #define EXPM1_LOWEST -18.5f    /* 1 - e^x rounds to 1, and so does tanh(-x / 2) */
 #define EXPM1_LOWEST_K -24     /* 1 - 2^k is exact */
+#define LOG_LIFT 127
 #else
 #define MANTISSA 52
 #define MAGIC 0x1.8p52
@@ -43,6 +61,7 @@
 #define SIGMOID_SPLIT 512
 #define EXPM1_LOWEST -38.5
 #define EXPM1_LOWEST_K -53
+#define LOG_LIFT 1023
 #endif
 #define SIGMOID_HIGHEST 40     /* 1 / (1 + e^-40) rounds to 1 in both types */
 
@@ -157,17 +176,10 @@ VEC_OP V FN(vtanh)(V x)
     return vfrom_bits(vior(vbits(vfma(n, a, small)), sign));
 }
 
-/* log(1 + x) for +0 <= x <= +Inf.  1 + x = 2^k (1 + f) with -0.25 <= f < 0.5; k comes from the
- * rounded sum, f = 2^-k x + (2^-k - 1) from x itself, exactly (in this interval the last bits fit).
- * log(1 + f) = f + f^2 q(f), relative error 2^-27.5 (float), 2^-56.7 (double). */
-VEC_OP V FN(vlog1p)(V x)
+/* q of log(1 + f) = f + f^2 q(f), -0.25 <= f < 0.5: relative error of it all 2^-27.5 (float),
+ * 2^-56.7 (double). */
+VEC_OP V FN(log_polynomial)(V f)
 {
-    VI up = visub(vbits(vadd(vset1(1), x)), vbits(vset1(0.75)));
-    VI k = vishr(up, MANTISSA), shift = vishl(k, MANTISSA);
-    V kf = vsub(vfrom_bits(vior(k, vbits(vset1(TWO_MANTISSA)))), vset1(TWO_MANTISSA));
-    /* 2^(1-k) stays a normal number, or 0, up to the largest k. */
-    V s2 = vfrom_bits(visub(viset1(ONE_BITS + ((TI)1 << MANTISSA)), shift));
-    V f = vadd(vfrom_bits(visub(vbits(x), shift)), vfma(s2, vset1(0.5), vset1(-1)));
 #if CBP_TYPE == 32
     V q = vset1(-0x1.721d3ep-5f);
     q = vfma(q, f, vset1(0x1.ad4188p-4f));
@@ -200,22 +212,47 @@ VEC_OP V FN(vlog1p)(V x)
     q = vfma(q, f, vset1(0x1.55555555555c4p-2));
     q = vfma(q, f, vset1(-0x1.ffffffffffffbp-2));
 #endif
-    V base = vmul(kf, vset1(LN2_HI)), h = vadd(base, f), l = vsub(f, vsub(h, base));
-    l = vfma(vmul(f, f), q, vfma(kf, vset1(LN2_LO), l));
+    return q;
+}
+
+/* log(2^k (1 + f)) = *h + *l. */
+VEC_OP void FN(log_sum)(V k, V f, V *h, V *l)
+{
+    V base = vmul(k, vset1(LN2_HI));
+    *h = vadd(base, f);
+    *l = vfma(vmul(f, f), FN(log_polynomial)(f),
+              vfma(k, vset1(LN2_LO), vsub(f, vsub(*h, base))));
+}
+
+/* log(1 + x) = *h + *l for +0 <= x < +Inf.  1 + x = 2^k (1 + f); k comes from the rounded sum,
+ * f = 2^-k x + (2^-k - 1) from x itself, exactly (in this interval the last bits fit). */
+VEC_OP void FN(log1p_pair)(V x, V *h, V *l)
+{
+    VI up = visub(vbits(vadd(vset1(1), x)), vbits(vset1(0.75)));
+    VI k = vishr(up, MANTISSA), shift = vishl(k, MANTISSA);
+    V kf = vsub(vfrom_bits(vior(k, vbits(vset1(TWO_MANTISSA)))), vset1(TWO_MANTISSA));
+    /* 2^(1-k) stays a normal number, or 0, up to the largest k. */
+    V s2 = vfrom_bits(visub(viset1(ONE_BITS + ((TI)1 << MANTISSA)), shift));
+    V f = vadd(vfrom_bits(visub(vbits(x), shift)), vfma(s2, vset1(0.5), vset1(-1)));
+    FN(log_sum)(kf, f, h, l);
+}
+
+/* log(1 + x) for +0 <= x <= +Inf. */
+VEC_OP V FN(vlog1p)(V x)
+{
+    V h, l;
+    FN(log1p_pair)(x, &h, &l);
     return vsel(vlt(x, vset1((T)__builtin_inf())), vadd(h, l), x);
 }
 
-#undef MANTISSA
-#undef MAGIC
-#undef TWO_MANTISSA
-#undef ONE_BITS
-#undef SIGN_BITS
-#undef LOG2E
-#undef LN2_HI
-#undef LN2_LO
-#undef EXP_LOWEST
-#undef EXP_HIGHEST
-#undef SIGMOID_SPLIT
-#undef EXPM1_LOWEST
-#undef EXPM1_LOWEST_K
-#undef SIGMOID_HIGHEST
+/* log x for positive normal numbers; the exponent is lifted by LOG_LIFT so that it shifts down. */
+VEC_OP V FN(vlog)(V x)
+{
+    VI up = viadd(vbits(x), viset1(((TI)LOG_LIFT << MANTISSA)));
+    VI k = vishr(visub(up, vbits(vset1(0.75))), MANTISSA);
+    V kf = vsub(vfrom_bits(vior(k, vbits(vset1(TWO_MANTISSA)))), vset1(TWO_MANTISSA + LOG_LIFT));
+    VI shift = vishl(visub(k, viset1(LOG_LIFT)), MANTISSA);
+    V h, l, f = vsub(vfrom_bits(visub(vbits(x), shift)), vset1(1));
+    FN(log_sum)(kf, f, &h, &l);
+    return vadd(h, l);
+}

@@ -1,15 +1,18 @@
 /* Stamps the bodies for float and double and emits the two tables of one instruction set.
  *
- * A variant file defines CBP_VEC_* and CBP_TABLE(name) and includes this header; it holds nothing
- * else, and everything but the two tables is static. */
+ * double comes first: smooth activations of floats are computed in double lanes.  A variant file
+ * defines CBP_VEC_* and CBP_TABLE(name) and includes this header; it holds nothing else, and
+ * everything but the two tables is static. */
 #include "cbp_kernels.h"
 #include "cbp_random.h"
 #include "philox.h"
 #include "vec.h"
 
-#define CBP_TYPE 32
+#define CBP_TYPE 64
 #include "stamp.h"
 #include "elementary_body.h"
+#include "lanes_body.h"
+#include "smooth_body.h"
 #include "matrix_body.h"
 #include "convert_body.h"
 #include "activation_body.h"
@@ -22,9 +25,10 @@
 #include "table_body.h"
 #undef CBP_TYPE
 
-#define CBP_TYPE 64
+#define CBP_TYPE 32
 #include "stamp.h"
 #include "elementary_body.h"
+#include "smooth_body.h"
 #include "matrix_body.h"
 #include "convert_body.h"
 #include "activation_body.h"

@@ -40,7 +40,7 @@ VEC_OP void FN(squared_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *a, 
                 V e = vsub(out, FN(target_load)(t + s * CBP_STRIP, left, j));
                 sum[j] = vfma(e, e, sum[j]);
                 if (d) {
-                    V slope = vmul(FN(slope)(e, out, activation), vset1(scale[r]));
+                    V slope = vmul(FN(plain_slope)(e, out, activation), vset1(scale[r]));
                     vstore(d + s * d_stride + at, FN(flush)(slope));
                 }
             }
@@ -69,7 +69,7 @@ VEC_OP void FN(narrow_head)(int loss, T *d, T *row_loss, const T *a, const cbp_t
             } else {
                 V e = vsub(out, y);
                 l = vmul(vset1((T)0.5), vmul(e, e));
-                slope = FN(slope)(e, out, activation);
+                slope = FN(plain_slope)(e, out, activation);
             }
             vstoren(row_loss + r0 + q, l, lanes);
             vstore(slopes + q, FN(flush)(vmul(slope, vloadn(scale + r0 + q, lanes))));

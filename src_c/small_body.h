@@ -81,7 +81,7 @@ VEC_OP void FN(small_ahead)(int high, T *out, const T *a, ptrdiff_t stride, cons
     V acc[8];
     FN(small_sums)(high, acc, a, stride, w, k);
     for (int r = 0; r < high; r++) {
-        V f = FN(activation)(vadd(acc[r], bias), activation);
+        V f = FN(plain_activation)(vadd(acc[r], bias), activation);
         if (activation == CBP_SIGMOID) /* the others leave a pad lane's 0 alone */
             f = vsel(present, f, vset1((T)0));
         vstore(out + r * CBP_STRIP, f);
@@ -118,7 +118,7 @@ VEC_OP void FN(small_delta)(T *d, const T *a, T *sum, const T *d_out, ptrdiff_t 
             FN(small_sums)(8, acc, d_out + r * CBP_STRIP, stride, w, k);
             for (int q = 0; q < 8; q++) {
                 ptrdiff_t at = (r + q) * CBP_STRIP;
-                V s = FN(flush)(FN(slope)(acc[q], vload(a + at), activation));
+                V s = FN(flush)(FN(plain_slope)(acc[q], vload(a + at), activation));
                 vstore(d + at, s);
                 if (r + q < rows)
                     total = vadd(total, s);
@@ -205,9 +205,9 @@ VEC_OP V FN(small_loss)(int loss, int activation, V *z, int o, const T *t, int l
                 part[j] = FN(binary_loss)(z[j], y);
                 slope = vsub(FN(vsigmoid)(z[j]), y);
             } else {
-                V a = FN(activation)(z[j], activation), miss = vsub(a, y);
+                V a = FN(plain_activation)(z[j], activation), miss = vsub(a, y);
                 part[j] = vfma(miss, miss, zero);
-                slope = FN(slope)(miss, a, activation);
+                slope = FN(plain_slope)(miss, a, activation);
             }
             z[j] = FN(flush)(vmul(slope, factor));
         }
@@ -298,7 +298,7 @@ VEC_OP void FN(small_back)(int count, const T *a, const T *delta, const T *w, T 
             s = vfma(each, wt[q], s);
         }
         if (end) {
-            s = FN(flush)(FN(slope)(s, x, activation));
+            s = FN(flush)(FN(plain_slope)(s, x, activation));
             total = vadd(total, s);
         }
         vstore(d + r * CBP_STRIP, s);

@@ -71,6 +71,8 @@
 #define vishl VOP(ishl)
 #define vishr VOP(ishr)
 #define vswap VOP(swap)
+#define vwiden VOP(widen)
+#define vnarrow VOP(narrow)
 #define vtree_add VOP(tree_add)
 #define vtree_max VOP(tree_max)
 #endif

@@ -17,6 +17,7 @@
  *   mand count          masks: and, number of true lanes
  *   bits from_bits iset1 iadd isub iand ior ixor ishl ishr(logical)
  *   imul32(a,b)         f64_ only: products of the lanes' lower 32 bits, unsigned
+ *   widen(a,upper) narrow(a,b)                     f32: the lower or upper half as doubles, and back
  *   swap(a,b,h,second)  one step of a transposition, h a power of two below LANES
  *   tree_add tree_max   lanes combined +LANES/2, ..., +2, +1 (numerics.md, rule 7)
  *

@@ -155,4 +155,15 @@ VEC_OP double f64_tree_max(f64_v a)
     return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
 
+
+/* The lower or the upper half of the floats, as doubles; and both halves back, rounded. */
+VEC_OP f64_v f32_widen(f32_v a, int upper)
+{
+    return _mm256_cvtps_pd(upper ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));
+}
+VEC_OP f32_v f32_narrow(f64_v a, f64_v b)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a)), _mm256_cvtpd_ps(b), 1);
+}
+
 #endif

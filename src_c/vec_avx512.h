@@ -157,4 +157,15 @@ VEC_OP double f64_tree_max(f64_v a)
     return _mm_cvtsd_f64(_mm_max_sd(q, _mm_unpackhi_pd(q, q)));
 }
 
+
+/* The lower or the upper half of the floats, as doubles; and both halves back, rounded. */
+VEC_OP f64_v f32_widen(f32_v a, int upper)
+{
+    return _mm512_cvtps_pd(upper ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));
+}
+VEC_OP f32_v f32_narrow(f64_v a, f64_v b)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1);
+}
+
 #endif

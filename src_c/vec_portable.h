@@ -161,4 +161,15 @@ VEC_OP f64_v f64_swap(f64_v a, f64_v b, int h, int second)
 VEC_OP double f64_tree_add(f64_v a) { return a[0] + a[1]; }
 VEC_OP double f64_tree_max(f64_v a) { return a[0] > a[1] ? a[0] : a[1]; }
 
+
+/* The lower or the upper half of the floats, as doubles; and both halves back, rounded. */
+VEC_OP f64_v f32_widen(f32_v a, int upper)
+{
+    return upper ? (f64_v){a[2], a[3]} : (f64_v){a[0], a[1]};
+}
+VEC_OP f32_v f32_narrow(f64_v a, f64_v b)
+{
+    return (f32_v){(float)a[0], (float)a[1], (float)b[0], (float)b[1]};
+}
+
 #endif

@@ -196,7 +196,8 @@ def test_bad_weights(weight, sentence):
         trainer().fit(X, Y, 1, sample_weight=weight)
 
 
-ACTIVATIONS = "'identity', 'sigmoid', 'tanh', 'relu', 'softmax'"
+ACTIVATIONS = ("'identity', 'sigmoid', 'tanh', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', "
+               "'mish', 'softplus', 'softsign', 'sin', 'hard_sigmoid', 'softmax', 'log_softmax'")
 INITS = ("'auto', 'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_uniform', "
          "'lecun_normal', 'uniform', 'normal', 'zeros'")  # fmt: skip
 MOST = 2**31 - 1
@@ -231,8 +232,8 @@ ARGUMENTS = [
      f"`activation` must be one of {ACTIVATIONS}, got 'relo'."),
     (lambda: net(activation=None), TypeError,
      f"`activation` must be one of {ACTIVATIONS}, got None."),
-    (lambda: net("sin"), ValueError,
-     f"`output_activation` must be one of {ACTIVATIONS}, got 'sin'."),
+    (lambda: net("sine"), ValueError,
+     f"`output_activation` must be one of {ACTIVATIONS}, got 'sine'."),
     (lambda: net(activation=["relu", "tan", "relu"], sizes=(3, 4, 4, 2)), ValueError,
      f"`activation[1]` must be one of {ACTIVATIONS}, got 'tan'."),
     (lambda: net(activation=["relu"], sizes=(3, 4, 2)), ValueError,

@@ -54,9 +54,11 @@ def test_objects(init, std):
 
 @pytest.mark.parametrize("activation, rule", [
     ("relu", "he_normal"), ("tanh", "glorot_uniform"), ("sigmoid", "glorot_uniform"),
-    ("identity", "glorot_uniform"), ("softmax", "glorot_uniform")])  # fmt: skip
+    ("identity", "glorot_uniform"), ("softmax", "glorot_uniform"), ("leaky_relu", "he_normal"),
+    ("elu", "he_normal"), ("gelu", "he_normal"), ("silu", "he_normal"), ("mish", "he_normal"),
+    ("selu", "lecun_normal"), ("softplus", "glorot_uniform"), ("sin", "glorot_uniform")])  # fmt: skip
 def test_auto_goes_by_the_activation(activation, rule):
-    """He for relu, Glorot for everything else."""
+    """He for relu and its like, LeCun for selu, Glorot for everything else."""
     auto = weights(output_activation=activation)
     np.testing.assert_array_equal(auto, weights(rule))
 

@@ -30,7 +30,7 @@ ROOMS = {
 }  # fmt: skip
 # Third-party packages the core may try inside a function, never at import.
 LAZY_IN_CORE = {"matplotlib", "tqdm"}
-REFERENCE_MAY_USE = {"__future__", "dataclasses", "numpy", "typing"}
+REFERENCE_MAY_USE = {"__future__", "dataclasses", "math", "numpy", "typing"}
 
 # No math.h: libm's bits differ between versions.  Neither Python.h nor omp.h, nor any allocator.
 C_HEADERS = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cbp import reference
 from cbp.reference.losses import LOSSES, row_weights
 
-HIDDEN = ["identity", "sigmoid", "tanh", "relu"]
+HIDDEN = [a for a in reference.ACTIVATIONS if "softmax" not in a]
 HEADS = [(a, "squared_error") for a in reference.ACTIVATIONS] + [
     ("sigmoid", "binary_cross_entropy"),
     ("softmax", "categorical_cross_entropy"),

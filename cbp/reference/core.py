@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .activations import ACTIVATIONS, backward
-from .losses import LOSSES, as_targets, check_pair, output_delta, row_weights
+from .activations import activate, backward
+from .losses import LOSSES, as_targets, check_pair, output_delta, row_weights, target_columns
 
 
 class Forward(NamedTuple):
@@ -50,8 +50,8 @@ def forward(X, weights, biases, activations):
         A 1-d X is one row.
     weights : list of array_like, each (n_inputs, n_outputs) of its layer
     biases : list of array_like (n_outputs,) or None, one for each layer
-    activations : list of str
-        One of identity, sigmoid, tanh, relu, softmax for each layer.
+    activations : list
+        For each layer a key of ``ACTIVATIONS``, or a pair (f, f') of functions of z.
 
     Returns
     -------
@@ -68,13 +68,14 @@ def forward(X, weights, biases, activations):
         z.append(a[-1] @ _numbers(W))
         if b is not None:
             z[-1] = z[-1] + _numbers(b)
-        a.append(ACTIVATIONS[activation](z[-1]))
+        a.append(activate(activation, z[-1]))
     return Forward(z, a)
 
 
 def gradient(
-    X, Y, weights, biases, activations, loss, *, sample_weight=None, l2=0.0, reduction="mean"
-):
+    X, Y, weights, biases, activations, loss, *, sample_weight=None, l2=0.0, reduction="mean",
+    options=None,
+):  # fmt: skip
     """Return the loss and its derivative with respect to every z, weight and bias.
 
     Parameters
@@ -83,8 +84,8 @@ def gradient(
         As in `forward`.
     Y : array_like
         Targets (n_samples, n_outputs), (n_samples,) for one output, or integer labels.
-    loss : {"squared_error", "binary_cross_entropy", "categorical_cross_entropy"}
-        Summed over the outputs. The cross-entropies need a sigmoid or softmax output.
+    loss : str
+        A key of ``LOSSES``. Summed over the outputs.
     sample_weight : array_like of shape (n_samples,), optional
         Weight of every row; 1 by default.
     l2 : float
@@ -92,6 +93,8 @@ def gradient(
         the δ do not contain it.
     reduction : {"mean", "sum"}
         Weighted mean over the rows, or weighted sum.
+    options : dict, optional
+        Parameters of the loss, as the functions of ``LOSSES`` take them.
 
     Returns
     -------
@@ -103,25 +106,26 @@ def gradient(
         If the loss does not go with the output activation, or Y has the wrong shape or labels.
     """
     check_pair(loss, activations[-1])
+    options = options or {}
     z, a = forward(X, weights, biases, activations)
-    t = as_targets(Y, *a[-1].shape)
+    t = as_targets(Y, len(a[-1]), target_columns(loss, a[-1].shape[1], **options))
     s = row_weights(len(t), sample_weight, reduction)
-    d = deltas(z, a, t, weights, activations, loss, s)
+    d = deltas(z, a, t, weights, activations, loss, s, options)
     return Gradient(
-        loss=s @ LOSSES[loss](z[-1], a[-1], t),
+        loss=s @ LOSSES[loss](z[-1], a[-1], t, **options),
         deltas=d,
         weights=[a_in.T @ d_out + l2 * _numbers(W) for a_in, d_out, W in zip(a, d, weights)],
         biases=[None if b is None else d_out.sum(axis=0) for d_out, b in zip(d, biases)],
     )
 
 
-def deltas(z, a, t, weights, activations, loss, s):
+def deltas(z, a, t, weights, activations, loss, s, options=None):
     """Return δ = ∂L/∂z of layers 1 ... L, computed from the last layer to the first.
 
     z and a come from `forward`, t are the targets (n_samples, n_outputs), s the rows' weights in
-    the loss (n_samples,).
+    the loss (n_samples,), and options the parameters of the loss.
     """
-    d = [s[:, None] * output_delta(loss, activations[-1], z[-1], a[-1], t)]
+    d = [s[:, None] * output_delta(loss, activations[-1], z[-1], a[-1], t, **options or {})]
     for layer in reversed(range(len(z) - 1)):
         d_a = d[0] @ _numbers(weights[layer + 1]).T  # ∂L/∂a: a sum over all that this a feeds
         d.insert(0, backward(activations[layer], d_a, z[layer], a[layer + 1]))

@@ -56,8 +56,9 @@ def limited(W, *, mask=None, nonnegative=False, max_norm=None):
 
 
 def dropout_gradient(
-    X, Y, weights, biases, activations, loss, factors, *, sample_weight=None, reduction="mean"
-):
+    X, Y, weights, biases, activations, loss, factors, *, sample_weight=None, reduction="mean",
+    options=None,
+):  # fmt: skip
     """Return the loss and the derivative of every weight and bias with some units dropped.
 
     ``factors[l][n]`` multiplies the outputs of layer l (from 0) for row n: 0 where a unit is
@@ -81,7 +82,7 @@ def dropout_gradient(
             if factor is not None:
                 own[layer + 1] = factor[n]
         nets = [m[:, None] * W for m, W in zip(own, weights)]
-        row = gradient(X[n : n + 1], Y[n : n + 1], nets, biases, activations, loss)
+        row = gradient(X[n : n + 1], Y[n : n + 1], nets, biases, activations, loss, options=options)
         total += scale * row.loss
         for layer, m in enumerate(own):
             dW[layer] += scale * m[:, None] * row.weights[layer]

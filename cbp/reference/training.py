@@ -42,12 +42,13 @@ def train(
     max_norm=None,
     factors=None,
     reduction="mean",
+    options=None,
 ):
     """Return the losses and the parameters of a training run; the arguments stay as they are.
 
     Parameters
     ----------
-    X, Y, weights, biases, activations, loss, sample_weight, reduction
+    X, Y, weights, biases, activations, loss, sample_weight, reduction, options
         As in `gradient`.
     optimizer : SGD, Adam, ...
         Its state goes on from where it stands.
@@ -100,13 +101,13 @@ def train(
             batch_weight = w[batch].sum()
             if batch_weight == 0:
                 continue
-            options = {"sample_weight": w[batch], "reduction": reduction}
+            settings = {"sample_weight": w[batch], "reduction": reduction, "options": options}
             net = (weights, biases, activations, loss)
             if factors is None:
-                batch_loss, _, dW, db = gradient(X[batch], Y[batch], *net, **options)
+                batch_loss, _, dW, db = gradient(X[batch], Y[batch], *net, **settings)
             else:
                 own = factors(step, len(batch))
-                batch_loss, dW, db = dropout_gradient(X[batch], Y[batch], *net, own, **options)
+                batch_loss, dW, db = dropout_gradient(X[batch], Y[batch], *net, own, **settings)
             trained = updated(weights, biases)
             gradients = penalised(
                 updated(dW, db), trained, l2=l2, l1=l1, clip_value=clip_value, clip_norm=clip_norm,

@@ -1,17 +1,18 @@
-/* Checks the elementary functions of src_c/elementary_body.h on one instruction set.
+/* Checks the functions of src_c/elementary_body.h and src_c/smooth_body.h on one instruction set.
  *
- *   elementary f32 STRIDE      every STRIDE-th block of 256 floats; 1 walks all 2^32 inputs
- *   elementary f64 POINTS      that many doubles: seams, uniform, log-uniform, any bits
+ *   elementary f32 STRIDE [NAME ...]   every STRIDE-th block of 256 floats; 1 walks all 2^32 inputs
+ *   elementary f64 POINTS [NAME ...]   that many doubles: seams, uniform, log-uniform, any bits
  *   elementary time            nanoseconds an element, in the first-level cache
  *   elementary eval TYPE NAME  hexadecimal inputs from stdin, hexadecimal results to stdout
  *
  * The two walks print a line a function and fail (exit status 1) where a promise is broken: the
- * error bound, monotonicity (neighbours among the inputs), and what `exact` sums up: NaN -> NaN,
- * special values, tanh odd, sigmoid(-x) = 1 - sigmoid(x), no result beyond an asymptote.  The hash
+ * error bound, monotonicity (neighbours among the inputs; not of functions that rise and fall), and
+ * what `exact` sums up: NaN -> NaN, special values, tanh odd, sigmoid(-x) = 1 - sigmoid(x), no result beyond an asymptote.  The hash
  * is of all result bits (NaN counts as one value): the same on every instruction set with FMA.
  *
  * The error of y is |y - f(x)| / ulp(f(x)), where ulp is the spacing of T at the exact value, and
- * the denormal spacing below; an infinite y counts as 2^128 (2^1024).  f comes from libm in double
+ * the denormal spacing below; an infinite y counts as 2^128 (2^1024).  Slopes, which cross zero,
+ * have absolute errors instead, in units of 2^-22 (2^-51), printed in the same place.  f comes from libm in double
  * for float (reference error 1e-8 ULP) and in long double for double (about 1e-3 ULP where long
  * double has 64 bits).
  *
@@ -24,13 +25,16 @@
 #include <time.h>
 
 #include "vec.h"
-#define CBP_TYPE 32
-#include "stamp.h"
-#include "elementary_body.h"
-#undef CBP_TYPE
 #define CBP_TYPE 64
 #include "stamp.h"
 #include "elementary_body.h"
+#include "lanes_body.h"
+#include "smooth_body.h"
+#undef CBP_TYPE
+#define CBP_TYPE 32
+#include "stamp.h"
+#include "elementary_body.h"
+#include "smooth_body.h"
 #undef CBP_TYPE
 
 #define BLOCK 256
@@ -43,7 +47,7 @@
 #define PROMISE_MONOTONE 1
 #else
 #define BOUND_F32 2.5
-#define BOUND_F64 2.5
+#define BOUND_F64 3.5
 #define PROMISE_MONOTONE 0
 #endif
 
@@ -52,13 +56,63 @@
     static void array_##name##_f##bits(const type *x, type *y, long n)            \
     {                                                                             \
         for (long i = 0; i < n; i += F##bits##_LANES)                             \
-            f##bits##_store(y + i, v##name##_f##bits(f##bits##_load(x + i)));     \
+            f##bits##_store(y + i, name##_f##bits(f##bits##_load(x + i)));        \
     }
 #define BOTH(name) ARRAY_FUNCTION(name, 32, float) ARRAY_FUNCTION(name, 64, double)
-BOTH(exp) BOTH(expm1) BOTH(sigmoid) BOTH(tanh) BOTH(log1p)
+BOTH(vexp) BOTH(vexpm1) BOTH(vsigmoid) BOTH(vtanh) BOTH(vlog1p)
+BOTH(velu) BOTH(vselu) BOTH(vsoftsign) BOTH(vhard_sigmoid)
+BOTH(vsoftplus) BOTH(vsilu) BOTH(vmish) BOTH(vgelu) BOTH(vsin)
+BOTH(silu_slope) BOTH(mish_slope) BOTH(gelu_slope) BOTH(sin_slope)
 
-static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static long double sigmoidl(long double x) { return 1 / (1 + expl(-x)); }
+#define LAMBDA 1.0507009873554804934193349852946L /* Klambauer et al. 2017 */
+#define ALPHA 1.6732632423543772848170429916717L
+#define ROOT_HALF 0.70710678118654752440084436210485L
+#define ROOT_HALF_REST 0x1.65f626cdd52afa7cp-66L /* what long double leaves of it */
+#define DENSITY 0.39894228040143267793994605993438L
+
+/* The references, in double and in long double. */
+#define REFERENCES(real, s)                                                                        \
+    static real sigmoid##s(real x) { return 1 / (1 + exp##s(-x)); }                                \
+    static real elu##s(real x) { return x > 0 ? x : expm1##s(x); }                                 \
+    static real selu##s(real x)                                                                    \
+    {                                                                                              \
+        return x > 0 ? (real)LAMBDA * x : (real)(LAMBDA * ALPHA) * expm1##s(x);                    \
+    }                                                                                              \
+    static real softsign##s(real x) { return isinf(x) ? (x > 0) - (x < 0) : x / (1 + fabs##s(x)); } \
+    static real hard_sigmoid##s(real x) { return fmax##s(0, fmin##s(6, x + 3)) / 6; }              \
+    static real softplus##s(real x) { return fmax##s(x, 0) + log1p##s(exp##s(-fabs##s(x))); }      \
+    static real silu##s(real x)                                                                    \
+    {                                                                                              \
+        return x < 0 ? (isinf(x) ? -0.0 : x * exp##s(x) / (1 + exp##s(x))) : x / (1 + exp##s(-x));  \
+    }                                                                                              \
+    static real mish##s(real x)                                                                    \
+    {                                                                                              \
+        real e = exp##s(fmin##s(x, 60)), n = e * (e + 2);                                          \
+        return isinf(x) && x < 0 ? -0.0 : x * n / (n + 2);                                         \
+    }                                                                                              \
+    static real tail##s(real x) /* erfc(-x / sqrt 2) / 2, the argument in two parts */             \
+    {                                                                                              \
+        real high = -x * (real)ROOT_HALF;                                                          \
+        real low = fma##s(-x, (real)ROOT_HALF, -high) -                                            \
+                   x * (real)(sizeof(real) == 8 ? ROOT_HALF - (double)ROOT_HALF : ROOT_HALF_REST); \
+        return isinf(x) ? x > 0 : erfc##s(high) * (1 - (high > 0 ? 2 * high * low : 0)) / 2;       \
+    }                                                                                              \
+    static real gelu##s(real x) { return isinf(x) && x < 0 ? -0.0 : x * tail##s(x); }              \
+    static real silu_slope##s(real x)                                                              \
+    {                                                                                              \
+        real q = 1 / (1 + exp##s(fabs##s(x)));                                                     \
+        return (x < 0 ? q : 1 - q) + (isinf(x) ? 0 : x * q * (1 - q));                             \
+    }                                                                                              \
+    static real mish_slope##s(real x)                                                              \
+    {                                                                                              \
+        real z = fmin##s(60, fmax##s(x, -1000)), e = exp##s(z), n = e * (e + 2), d = n + 2;        \
+        return (n * d + 4 * z * e * (1 + e)) / (d * d);                                            \
+    }                                                                                              \
+    static real gelu_slope##s(real x)                                                              \
+    {                                                                                              \
+        return tail##s(x) + (isinf(x) ? 0 : x * (real)DENSITY * exp##s(-x * x / 2));               \
+    }
+REFERENCES(double, ) REFERENCES(long double, l)
 
 struct special { double x, y; };
 
@@ -74,8 +128,12 @@ static const struct function {
     double low, high;         /* where f is neither constant nor infinite, for float64 samples */
     double scale;             /* seams lie at (k + 1/2) ln2 / scale; 0: at 1.5 2^k - 1 */
     struct special special[6];
+    int wavy, absolute;       /* rises and falls; the error is absolute */
+    double limit;             /* |x| beyond which no error is promised, if not 0 */
 } functions[] = {
-#define NAMES(name) #name, array_##name##_f32, array_##name##_f64
+#define NAMES(name) #name, array_v##name##_f32, array_v##name##_f64
+#define ALL(name) NAMES(name), name, name##l
+#define SLOPE(name) #name, array_##name##_f32, array_##name##_f64, name, name##l
     {NAMES(exp), exp, expl, 0, 0, 0, INFINITY, -746, 710, 1,
      {{0, 1}, {-0.0, 1}, {-INFINITY, 0}, {INFINITY, INFINITY}, {-1e30, 0}, {1e30, INFINITY}}},
     {NAMES(sigmoid), sigmoid, sigmoidl, 0, 0, 1, 1, -746, 40, 1,
@@ -86,7 +144,40 @@ static const struct function {
      {{0, 0}, {INFINITY, INFINITY}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}},
     {NAMES(expm1), expm1, expm1l, -1, 0, 0, 1, -40, 0, 1,
      {{0, 0}, {-0.0, -0.0}, {-INFINITY, -1}, {-1e30, -1}, {0, 0}, {0, 0}}},
+    {ALL(elu), 0, 0, 0, INFINITY, -40, 3, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -1}, {INFINITY, INFINITY}, {-1e30, -1}, {1e30, 1e30}}},
+    {ALL(selu), 0, 0, 0, INFINITY, -40, 3, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -LAMBDA * ALPHA}, {INFINITY, INFINITY},
+      {-1e30, -LAMBDA * ALPHA}, {1, LAMBDA}}},
+    {ALL(softsign), 0, 1, 0, 1, -8, 8, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -1}, {INFINITY, 1}, {-1e30, -1}, {1e30, 1}}},
+    {ALL(hard_sigmoid), 0, 0, 0, 1, -4, 4, 1,
+     {{0, .5}, {-0.0, .5}, {-INFINITY, 0}, {INFINITY, 1}, {-1e30, 0}, {1e30, 1}}},
+    {ALL(softplus), 0, 0, 0, INFINITY, -746, 40, 1,
+     {{1e4, 1e4}, {-INFINITY, 0}, {INFINITY, INFINITY}, {-1e30, 0}, {1e30, 1e30}, {1e30, 1e30}}},
+    {ALL(silu), 0, 0, 0, INFINITY, -752, 40, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -0.0}, {INFINITY, INFINITY}, {-1e30, -0.0}, {1e30, 1e30}},
+     .wavy = 1},
+    {ALL(mish), 0, 0, 0, INFINITY, -752, 40, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -0.0}, {INFINITY, INFINITY}, {-1e30, -0.0}, {1e30, 1e30}},
+     .wavy = 1},
+    {ALL(gelu), 0, 0, 0, INFINITY, -39, 9, 1,
+     {{0, 0}, {-0.0, -0.0}, {-INFINITY, -0.0}, {INFINITY, INFINITY}, {-1e30, -0.0}, {1e30, 1e30}},
+     .wavy = 1},
+    {ALL(sin), 0, 1, 0, 1, -1e4, 1e4, 0.22063560015265,
+     {{0, 0}, {-0.0, -0.0}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}, .wavy = 1, .limit = 1e4},
+    {SLOPE(silu_slope), 0, 0, 0, INFINITY, -40, 40, 1,
+     {{0, .5}, {-0.0, .5}, {INFINITY, 1}, {1e30, 1}, {0, .5}, {0, .5}}, .wavy = 1, .absolute = 1},
+    {SLOPE(mish_slope), 0, 0, 0, INFINITY, -40, 40, 1,
+     {{0, .6}, {-0.0, .6}, {INFINITY, 1}, {1e30, 1}, {0, .6}, {0, .6}}, .wavy = 1, .absolute = 1},
+    {SLOPE(gelu_slope), 0, 0, 0, INFINITY, -12, 12, 1,
+     {{0, .5}, {-0.0, .5}, {INFINITY, 1}, {1e30, 1}, {0, .5}, {0, .5}}, .wavy = 1, .absolute = 1},
+    {"sin_slope", array_sin_slope_f32, array_sin_slope_f64, cos, cosl, 0, 0, 0, 1, -1e4, 1e4,
+     0.22063560015265, {{0, 1}, {-0.0, 1}, {0, 1}, {0, 1}, {0, 1}, {0, 1}}, .wavy = 1,
+     .absolute = 1, .limit = 1e4},
 };
+static int asked[sizeof functions / sizeof functions[0]]; /* whether to walk */
+
 #define FUNCTIONS ((int)(sizeof functions / sizeof functions[0]))
 
 /* ---- what a walk found ----------------------------------------------------------------------- */
@@ -116,7 +207,7 @@ static uint64_t mix(uint64_t x) /* splitmix64 */
 static int report(const char *type, const struct function *f, const struct found *r, double bound,
                   int special)
 {
-    int monotone = r->falls == 0;
+    int monotone = f->wavy || r->falls == 0;
     int exact = special && r->nan == 0 && r->symmetry == 0 && r->outside == 0;
     printf("%s %s %s max_ulp=%.4f at=%a above=%ld monotone=%s exact=%s points=%ld hash=%016llx\n",
            type, f->name, VEC_NAME, r->worst, r->at, r->above, monotone ? "yes" : "no",
@@ -166,12 +257,15 @@ static void block32(const struct function *f, uint32_t key, struct found *r)
         uint32_t bits;
         memcpy(&bits, &y[i], sizeof bits);
         hash = (hash ^ (y[i] != y[i] ? 0x7fc00000u : bits)) * 0x01000193u;
-        if (x[i] != x[i]) {
+        if (x[i] != x[i] || (f->limit > 0 && isinf(x[i]))) { /* sin: no limit there */
             r->nan += y[i] == y[i];
             continue;
         }
         r->outside += fabs(y[i]) > f->largest;
-        double e = error32(y[i], f->exact32(x[i]));
+        if (f->limit > 0 && !(fabs(x[i]) <= f->limit))
+            continue;
+        double exact = f->exact32(x[i]);
+        double e = f->absolute ? fabs(y[i] - exact) * 0x1p22 : error32(y[i], exact);
         if (!(e <= 1)) /* a NaN too */
             r->above++;
         if (!(e <= r->worst))
@@ -211,6 +305,8 @@ static int walk32(long stride)
     int good = 1;
     for (int j = 0; j < FUNCTIONS; j++) {
         const struct function *f = &functions[j];
+        if (!asked[j])
+            continue;
         long blocks = 1L << 24, first = f->sign > 0 ? blocks / 2 : 0;
         if (f->sign < 0)
             blocks /= 2;
@@ -277,12 +373,15 @@ static void run64(const struct function *f, uint64_t run, struct found *r)
         uint64_t bits;
         memcpy(&bits, &y[i], sizeof bits);
         hash = mix(hash ^ (y[i] != y[i] ? 0x7ff8000000000000u : bits));
-        if (x[i] != x[i]) {
+        if (x[i] != x[i] || (f->limit > 0 && isinf(x[i]))) { /* sin: no limit there */
             r->nan += y[i] == y[i];
             continue;
         }
         r->outside += fabs(y[i]) > f->largest;
-        double e = error64(y[i], f->exact64(x[i]));
+        if (f->limit > 0 && !(fabs(x[i]) <= f->limit))
+            continue;
+        long double exact = f->exact64(x[i]);
+        double e = f->absolute ? (double)fabsl(y[i] - exact) * 0x1p51 : error64(y[i], exact);
         if (!(e <= 1))
             r->above++;
         if (!(e <= r->worst))
@@ -322,6 +421,8 @@ static int walk64(long points)
     int good = 1;
     for (int j = 0; j < FUNCTIONS; j++) {
         const struct function *f = &functions[j];
+        if (!asked[j])
+            continue;
         struct found all = {.worst = -1};
 #pragma omp parallel
         {
@@ -401,6 +502,11 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
     long count = argc > 2 ? atol(argv[2]) : 0;
+    for (int j = 0; j < FUNCTIONS; j++) {
+        asked[j] = argc < 4;
+        for (int i = 3; i < argc; i++)
+            asked[j] |= strcmp(argv[i], functions[j].name) == 0;
+    }
     if (strcmp(mode, "f32") == 0 && count > 0)
         return !walk32(count);
     if (strcmp(mode, "f64") == 0 && count > 0)
@@ -409,6 +515,7 @@ int main(int argc, char **argv)
         return time_all(), 0;
     if (strcmp(mode, "eval") == 0 && argc == 4 && eval(argv[2], argv[3]))
         return 0;
-    fprintf(stderr, "usage: elementary f32 STRIDE | f64 POINTS | time | eval f32|f64 NAME\n");
+    fprintf(stderr, "usage: elementary f32 STRIDE [NAME ...] | f64 POINTS [NAME ...] | time |"
+                    " eval f32|f64 NAME\n");
     return 2;
 }
