@@ -41,6 +41,8 @@ class Step(NamedTuple):
 class Trace(tuple[Step, ...]):
     """What `trace` returns: the steps in their order; printed, one line each."""
 
+    __slots__ = ()
+
     def __str__(self) -> str:
         lines, sweep = [], ""
         for step in self:
