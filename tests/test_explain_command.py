@@ -36,7 +36,7 @@ def test_the_example_of_the_article(tmp_path):
     text = result.stdout
     net, x, t = article_net("C")
     g = explain.graph(net, x, t, "squared_error")
-    assert text.startswith("2-2-2, squared_error: L = 0.0553722703727319")
+    assert text.startswith("2-2-2, squared_error: L = 0.0553722703727,")
     assert str(explain.paths(g, "w5")) in text
     assert str(explain.sensitivity(net, x, t, "w5", loss="squared_error")) in text
     assert "path by path                           8      52               40          40" in text
@@ -49,7 +49,7 @@ def test_terminals_without_greek_letters(tmp_path):
         capture_output=True, text=True, cwd=tmp_path,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
-    assert result.returncode == 0 and "?L/?w1 = 0.0093302141112770" in result.stdout
+    assert result.returncode == 0 and "?L/?w1 = 0.0093302141112" in result.stdout
 
 
 @pytest.mark.parametrize("letter, sizes", [("A", "1-2-1"), ("B", "2-2-1"), ("C", "2-2-2")])
@@ -59,7 +59,7 @@ def test_the_whole_gradient_of_the_articles_nets(capsys, letter, sizes):
     assert code == 0
     g = explain.graph(*article_net(letter), "squared_error")
     for name, value in g.gradients.items():
-        assert f"∂L/∂{name} = {value:+.16f}" in text
+        assert f"∂L/∂{name} = {value:.12g}".replace("-", "−") in text
     assert text.count("δ(z") == sum(node.kind == "z" for node in g.nodes)
 
 
@@ -70,7 +70,7 @@ def test_a_negative_number_may_come_first(capsys):
     twin = cbp.Network([2, 2, 1], "sigmoid", "tanh", bias=False, dtype="float64")
     twin.parameters[:] = net.parameters
     value = explain.graph(twin, [-2, 1], -0.5, "squared_error").value
-    assert code == 0 and f"L = {value:.16g}," in text
+    assert code == 0 and f"L = {value:.12g}," in text
 
 
 def test_weights_of_ones_own(capsys):
@@ -79,10 +79,10 @@ def test_weights_of_ones_own(capsys):
     net, x, t = article_net("C")
     net.parameters[:] = 8, 7, 4, 3, 6, 2, 5, 1
     value = explain.graph(net, x, t, "squared_error").value
-    assert f"L = {value:.16g}," in text
+    assert f"L = {value:.12g}," in text
     _, text, _ = run(capsys, "1-1", "--bias", "--weights", "2,-1", "--x", "3", "--t", "0",
                      "--output", "identity")  # fmt: skip
-    assert "L = 12.5," in text and "∂L/∂w1_1_1 = +15.0" in text and "∂L/∂b1_1 = +5.0" in text
+    assert "L = 12.5," in text and "∂L/∂w1_1_1 = 15\n" in text and "∂L/∂b1_1 = 5\n" in text
 
 
 def test_the_trace(capsys):
@@ -127,7 +127,7 @@ def test_saved_networks(capsys, tmp_path):
     net.save(file)
     code, text, _ = run(capsys, str(file), "--x", "1,2,3", "--t", "1", "--weight", "b2_1")
     g = explain.graph(net, [1, 2, 3], 1)
-    assert code == 0 and f"categorical_cross_entropy: L = {g.value:.16g}," in text
+    assert code == 0 and f"categorical_cross_entropy: L = {g.value:.12g}," in text
     assert str(explain.paths(g, "b2_1")) in text
 
 

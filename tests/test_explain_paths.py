@@ -131,7 +131,7 @@ def test_as_plain_text():
     assert lines[3].strip().startswith("0.301183 · 0.24738 · 0.3 · 0.209773 · −2 = −0.00937768285")
     assert lines[-1].startswith("sum = 0.00052526961334")
     numbers = [float(v.replace("−", "-")) for v in re.findall(r"= (\S+)", text)]
-    assert numbers[0] + numbers[1] == pytest.approx(numbers[2], rel=1e-12)
+    assert numbers[0] + numbers[1] == pytest.approx(numbers[2], rel=1e-9)
 
 
 def test_long_lists_of_paths_are_cut():
@@ -144,7 +144,7 @@ def test_long_lists_of_paths_are_cut():
     text = str(ps)
     assert text.count("→ L") == 20
     rest = float(re.search(r"and 10 more, together (\S+)", text)[1].replace("−", "-"))
-    assert rest == pytest.approx(sum(path.product for path in ps[20:]), rel=1e-14)
+    assert rest == pytest.approx(sum(path.product for path in ps[20:]), rel=1e-11)
     assert ps.to_text(30).count("→ L") == 30
     assert r"\cdots" in ps.to_latex() and "10 more" in ps.to_html()
 

@@ -104,7 +104,7 @@ def test_sensitivity_as_text():
     """The sign rule in a sentence, then a line for every step."""
     s = explain.sensitivity(*article_net("A"), "w1", loss="squared_error")
     lines = str(s).split("\n")
-    assert lines[0].startswith("∂L/∂w1 = 0.00933021411127") and "falls as it shrinks" in lines[0]
+    assert lines[0].startswith("∂L/∂w1 = 0.00933021411128") and "falls as it shrinks" in lines[0]
     assert len(lines) == 6 and "+0.009327416513" in lines[4]
     assert "0.009327416513" in s.to_html() and "w1" in repr(s)
     flat = cbp.Network([1, 1, 1], "relu", dtype="float64", bias=False, seed=1)

@@ -18,7 +18,7 @@ from .names import latex
 if TYPE_CHECKING:
     from .nodes import Graph
 
-__all__ = ["Path", "Paths", "coupled", "n_paths", "paths", "shown", "walks"]
+__all__ = ["Path", "Paths", "coupled", "full", "n_paths", "paths", "shown", "walks"]
 
 LIMIT = 10**6
 _SHOWN = 20  # paths that are written out, unless more are asked for
@@ -112,10 +112,10 @@ class Paths:
             indent = " " * len(mark)
             lines.append(indent + " · ".join(name for name, _ in path.factors))
             values = " · ".join(shown(value) for _, value in path.factors)
-            lines.append(f"{indent}{values} = {_long(path.product)}")
+            lines.append(f"{indent}{values} = {full(path.product)}")
         lines += self._rest(most)
         if self.count > 1:
-            lines.append(f"sum = {_long(self.total)}")
+            lines.append(f"sum = {full(self.total)}")
         return "\n".join(lines)
 
     __str__ = to_text
@@ -128,7 +128,7 @@ class Paths:
         if self.count <= most:
             return []
         rest = sum(path.product for path in self.paths[most:])
-        return [f"... and {self.count - most:,} more, together {_long(rest)}"]
+        return [f"... and {self.count - most:,} more, together {full(rest)}"]
 
     def to_latex(self, most: int = _SHOWN) -> str:
         """Return the sum over the paths as a LaTeX `aligned` block: symbols, then numbers."""
@@ -159,14 +159,14 @@ class Paths:
             names = " · ".join(html.escape(name) for name, _ in path.factors)
             rows.append(
                 f"<tr><td>{' → '.join(map(html.escape, path.nodes))}</td><td>{names}<br>{factors}"
-                f"</td><td>{_long(path.product)}</td></tr>"
+                f"</td><td>{full(path.product)}</td></tr>"
             )
         rows += [f'<tr><td colspan="3">{html.escape(line)}</td></tr>' for line in self._rest(most)]
         return (
             '<table class="cbp-paths"><thead><tr><th>path</th>'
             f"<th>factors of ∂L/∂{html.escape(self.weight)}</th><th>product</th></tr></thead><tbody>"
             + "".join(rows)
-            + f'</tbody><tfoot><tr><td colspan="2">sum</td><td>{_long(self.total)}</td></tr></tfoot>'
+            + f'</tbody><tfoot><tr><td colspan="2">sum</td><td>{full(self.total)}</td></tr></tfoot>'
             "</table>"
         )
 
@@ -288,9 +288,9 @@ def shown(value: float) -> str:
     return f"{value:.6g}".replace("-", "−")
 
 
-def _long(value: float) -> str:
-    """Return all digits of a number that matter."""
-    return f"{value:.16g}".replace("-", "−")
+def full(value: float) -> str:
+    """Return a number in twelve digits: those that no order of operations changes."""
+    return f"{value:.12g}".replace("-", "−")
 
 
 def _fraction(name: str) -> str:

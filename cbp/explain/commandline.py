@@ -18,7 +18,7 @@ import numpy as np
 
 import cbp
 
-from .chains import paths
+from .chains import full, paths
 from .names import Names
 from .nodes import Graph, graph
 from .secants import sensitivity
@@ -191,7 +191,7 @@ def _numbers(text: str | None, name: str, n: int, what: str, default: Any) -> li
 def _text(g: Graph, weight: str | None) -> str:
     """Return the answer in words: one weight's paths and sensitivity, or the whole gradient."""
     sizes = "-".join(map(str, g.sizes))
-    parts = [f"{sizes}, {g.loss.name}: L = {g.value:.16g}, {g.n_edges:,} edges"]
+    parts = [f"{sizes}, {g.loss.name}: L = {full(g.value)}, {g.n_edges:,} edges"]
     x, t = g.x, g.t[np.newaxis]
     if weight is None:
         parts.append(_gradients(g))
@@ -210,6 +210,6 @@ def _gradients(g: Graph) -> str:
             f"{g.gradient.max():.6g}; --weight NAME follows one of them"
         )
     lines = [
-        f"δ({node.name}) = {node.gradient:+.16f}" for node in g.nodes if node.kind == "z"
+        f"δ({node.name}) = {full(node.gradient)}" for node in g.nodes if node.kind == "z"
     ]
-    return "\n".join(lines + [f"∂L/∂{name} = {d:+.16f}" for name, d in g.gradients.items()])
+    return "\n".join(lines + [f"∂L/∂{name} = {full(d)}" for name, d in g.gradients.items()])

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 import cbp
 
+from .chains import full
 from .local import Array
 from .nodes import Graph, graph
 from .tables import html_table, pyplot, text_table
@@ -96,7 +97,7 @@ class Sensitivity:
         way = {-1: "falls as it shrinks", 0: "does not change at first", 1: "falls as it grows"}
         sign = {-1: ">", 0: "=", 1: "<"}[self.downhill]
         return (
-            f"∂L/∂{self.weight} = {self.gradient:.16g} {sign} 0 at {self.weight} = "
+            f"∂L/∂{self.weight} = {full(self.gradient)} {sign} 0 at {self.weight} = "
             f"{self.value:g}: L {way[self.downhill]}."
         )
 
