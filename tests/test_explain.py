@@ -43,19 +43,19 @@ def test_names_of_the_article():
     assert g.parameters == {f"w{k}": k / 10 for k in (1, 2, 5, 6, 3, 7, 4, 8)}
 
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
-OUTPUTS = (
-    ("identity", "squared_error"),
-    ("sigmoid", "squared_error"),
-    ("tanh", "squared_error"),
+HIDDEN = [name for name in cbp.reference.ACTIVATIONS if "softmax" not in name]
+OUTPUTS = [
+    *((name, "squared_error") for name in ("identity", "sigmoid", "tanh", "relu")),
     ("sigmoid", "binary_cross_entropy"),
     ("softmax", "categorical_cross_entropy"),
-)
+]
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["biases", "no biases"])
-@pytest.mark.parametrize("hidden", ACTIVATIONS)
-@pytest.mark.parametrize("output, loss", OUTPUTS)
+@pytest.mark.parametrize(
+    "hidden, output, loss",
+    [*(("tanh", *pair) for pair in OUTPUTS), *((name, *OUTPUTS[1]) for name in HIDDEN)],
+)
 def test_gradients_are_the_compiled_ones(hidden, output, loss, bias):
     """Every δ and gradient is the compiled float64 core's within 5e-14, and so is the loss."""
     net = cbp.Network([3, 5, 4, 3], hidden, output, bias=bias, dtype="float64", seed=7)
@@ -69,6 +69,16 @@ def test_gradients_are_the_compiled_ones(hidden, output, loss, bias):
         np.testing.assert_allclose(g.gradient, net.loss_and_gradient(x, t[None], loss)[1], **close)
         for mine, theirs in zip(g.deltas, core.deltas, strict=True):
             np.testing.assert_allclose(mine, theirs[0], **close)
+
+
+def test_activations_of_ones_own():
+    """A pair of Python functions is differentiated as a name is, and counted as well."""
+    bump = cbp.Activation(lambda z: np.exp(-z * z), lambda z: -2 * z * np.exp(-z * z), "bump")
+    net = cbp.Network([2, 3, 2], bump, dtype="float64", seed=1)
+    g, expected = explain.graph(net, [1, 2], [0, 1]), net.loss_and_gradient([1, 2], [[0, 1]])[1]
+    np.testing.assert_allclose(g.gradient, expected, rtol=1e-13)
+    assert explain.compare(net, [1, 2], [0, 1]).agree
+    assert "bump(z1_1)" in str(explain.trace(g))
 
 
 @pytest.mark.parametrize("z", [-800.0, -40.0, 40.0, 800.0])

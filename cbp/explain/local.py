@@ -1,41 +1,48 @@
 """The local partial derivatives of a network: of each activation, and of the loss.
 
 What lives here: what one node contributes to the chain rule, in float64, from the functions of
-`cbp.reference`. What must not: anything that looks beyond one node. Where a loss takes the output
-for a probability, partials use a probability that is at least the smallest normal number, so that
-∂L/∂y and ∂y/∂z stay finite and their product is right.
+`cbp.reference`; of losses whose formula is not written out here, from the compiled core. What must
+not: anything that looks beyond one node. Where a loss takes the output for a probability, partials
+use a probability that is at least the smallest normal number, so that ∂L/∂y and ∂y/∂z stay finite
+and their product is right.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import cbp
 from cbp import reference
 from cbp.reference import activations as reference_activations
-from cbp.reference import losses as reference_losses
 
-__all__ = ["Array", "activate", "jacobian", "loss_partial", "loss_value"]
+__all__ = ["Array", "Head", "activate", "jacobian"]
 
 Array = NDArray[np.float64]
 
 _LEAST = 2.2250738585072014e-308  # the smallest normal float64; its inverse is finite
+JOINT = ("softmax", "log_softmax")  # activations in which each output depends on every z
 
 
-def activate(activation: str, z: Array) -> Array:
+def activate(activation: Any, z: Array) -> Array:
     """Return the outputs (n_outputs,) of one layer's units for their z."""
-    result: Array = reference.ACTIVATIONS[activation](z[np.newaxis])[0]
+    result: Array
+    if isinstance(activation, cbp.Activation):
+        result = activation.value(z[np.newaxis])[0]
+    else:
+        result = reference.ACTIVATIONS[activation](z[np.newaxis])[0]
     return result
 
 
-def jacobian(activation: str, z: Array, a: Array, probability: bool = False) -> Array:
+def jacobian(activation: Any, z: Array, a: Array, probability: bool = False) -> Array:
     """Return ∂a/∂z of one layer.
 
     Parameters
     ----------
-    activation : str
+    activation : str or Activation
     z, a : ndarray, (n_outputs,)
     probability : bool
         Whether a loss takes `a` for a probability.
@@ -43,22 +50,25 @@ def jacobian(activation: str, z: Array, a: Array, probability: bool = False) -> 
     Returns
     -------
     ndarray
-        (n_outputs,) where each output has its own z; for softmax (n_outputs, n_outputs), whose
-        element (j, k) is ∂a_k/∂z_j.
+        (n_outputs,) where each output has its own z; for softmax and its logarithm (n_outputs,
+        n_outputs), whose element (j, k) is ∂a_k/∂z_j.
     """
-    if activation == "softmax":
-        y = np.maximum(a, _LEAST) if probability else a
-        units = np.eye(len(z))
-        return np.stack([_back(activation, unit, z, y) for unit in units], axis=1)
+    if activation in JOINT:
+        y = np.maximum(a, _LEAST) if probability and activation == "softmax" else a
+        return np.stack([_back(activation, unit, z, y) for unit in np.eye(len(z))], axis=1)
     if probability and activation == "sigmoid":
         return np.maximum(a, _LEAST) * _complement(z)
     return _back(activation, np.ones_like(z), z, a)
 
 
-def _back(activation: str, d: Array, z: Array, a: Array) -> Array:
+def _back(activation: Any, d: Array, z: Array, a: Array) -> Array:
     """Return Σ_k d_k ∂a_k/∂z_j for every j."""
-    rows = (d[np.newaxis], z[np.newaxis], a[np.newaxis])
-    result: Array = reference_activations.backward(activation, *rows)[0]
+    result: Array
+    if isinstance(activation, cbp.Activation):
+        result = d * activation.slope(z[np.newaxis])[0]
+    else:
+        rows = (d[np.newaxis], z[np.newaxis], a[np.newaxis])
+        result = reference_activations.backward(activation, *rows)[0]
     return result
 
 
@@ -67,19 +77,74 @@ def _complement(z: Array) -> Array:
     return np.maximum(activate("sigmoid", -z), _LEAST)
 
 
-def loss_value(loss: Any, z: Array, a: Array, t: Array) -> float:
-    """Return the loss of one row."""
-    rows = (z[np.newaxis], a[np.newaxis], t[np.newaxis])
-    return float(reference.LOSSES[loss.name](*rows)[0])
+class Head:
+    """The loss of one row, and its derivative by the outputs.
 
+    Parameters
+    ----------
+    loss : loss object
+    activation : str or Activation
+        Of the last layer.
+    n_outputs : int
+    """
 
-def loss_partial(loss: Any, z: Array, a: Array, t: Array) -> Array:
-    """Return ∂loss/∂y (n_outputs,) of one row."""
-    if loss.name == "binary_cross_entropy":
-        return (1.0 - t) / _complement(z) - t / np.maximum(a, _LEAST)
-    if loss.name == "categorical_cross_entropy":
-        return -t / np.maximum(a, _LEAST)
-    # A loss of the outputs alone: its derivative by z, where z is the output.
-    rows = (a[np.newaxis], a[np.newaxis], t[np.newaxis])
-    result: Array = reference_losses.output_delta(loss.name, "identity", *rows)[0]
-    return result
+    def __init__(self, loss: Any, activation: Any, n_outputs: int) -> None:
+        self.loss, self.activation, self.n_outputs = loss, activation, n_outputs
+        try:
+            loss.check_activation("identity")
+        except ValueError:
+            #: Whether the loss takes the outputs for probabilities, or their logarithms.
+            self.takes_probabilities = True
+        else:
+            self.takes_probabilities = False
+
+    def value(self, z: Array, a: Array, t: Array) -> float:
+        """Return the loss."""
+        if self._plain(t):
+            rows = (z[np.newaxis], a[np.newaxis], t[np.newaxis])
+            return float(reference.LOSSES[self.loss.name](*rows)[0])
+        return self._compiled(z, a, t)[0]
+
+    def slope(self, z: Array, a: Array, t: Array) -> Array:
+        """Return ∂loss/∂y, (n_outputs,).
+
+        Probabilities add up to 1, so that their derivatives are known but for a constant: it is
+        chosen such that a class that the loss does not name has 0.
+        """
+        name, p = self.loss.name, np.maximum(a, _LEAST)
+        if self._plain(t):
+            if name == "squared_error":
+                return a - t
+            if name == "binary_cross_entropy":
+                return (1.0 - t) / _complement(z) - t / p
+            return -t if self.activation == "log_softmax" else -t / p
+        delta = self._compiled(z, a, t)[1]
+        if not self.takes_probabilities:
+            return delta
+        if self.activation == "sigmoid":
+            return delta / (p * _complement(z))
+        p = np.maximum(np.exp(a), _LEAST) if self.activation == "log_softmax" else p
+        largest = (delta / p).max()
+        return delta - p * largest if self.activation == "log_softmax" else delta / p - largest
+
+    def _plain(self, t: Array) -> bool:
+        """Whether the loss is one whose formula is written out here."""
+        known = ("squared_error", "binary_cross_entropy", "categorical_cross_entropy")
+        smoothed = getattr(self.loss, "label_smoothing", 0.0)
+        return self.loss.name in known and not smoothed and not np.isnan(t).any()
+
+    @cached_property
+    def _probe(self) -> cbp.Network:
+        """A layer that hands its inputs on: to the loss, or to the output activation it needs."""
+        activation = self.activation if self.takes_probabilities else "identity"
+        layer = cbp.Dense(self.n_outputs, activation, bias=False, init="zeros")
+        net = cbp.Network([self.n_outputs, layer], dtype="float64", seed=0)
+        net.weights[0] = np.eye(self.n_outputs)
+        return net
+
+    def _compiled(self, z: Array, a: Array, t: Array) -> tuple[float, Array]:
+        """Return the loss and its derivative: by z if it needs the activation, else by y."""
+        row = z if self.takes_probabilities else a
+        found = self._probe.gradient(row[np.newaxis], t[np.newaxis], self.loss, n_threads=1)
+        delta: Array = found.deltas[0][0]
+        return found.loss, delta

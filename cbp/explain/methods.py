@@ -293,7 +293,7 @@ class _Loss:
         g, count = self.g, self.count
         count.passes += 1
         a = g.x
-        for W, b, activation in zip(self.weights, self.biases, g.activations):
+        for W, b, activation in zip(self.weights, self.biases, g.functions):
             z = count.row_times_matrix(a, W)
             if b is not None:
                 z = count.sum(z, b)
@@ -303,7 +303,7 @@ class _Loss:
         # Of every output: the difference to its target, its square; then the sum.
         count.additions += len(a) + (len(a) - 1)
         count.multiplications += len(a)
-        return g.share * local.loss_value(g.loss, z, a, g.t)
+        return g.share * g.head.value(z, a, g.t)
 
     def moved(self, place: tuple[int, int | None, int], step: float) -> float:
         """Return L with one parameter moved by `step`."""

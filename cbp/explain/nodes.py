@@ -121,14 +121,17 @@ class Graph:
         #: Which weights there are, of each layer; None: all.
         self.masks = [None if m is None else np.asarray(m) for m in (y.mask for y in net.layers)]
         last = len(self.z) - 1
+        #: The activations: names, and objects of the user's own.
+        self.functions = [layer.activation for layer in net.layers]
+        self.head = local.Head(loss, self.functions[-1], self.sizes[-1])
         #: ∂a/∂z of every layer: (n_outputs,), or (n_outputs, n_outputs) with ∂a_k/∂z_j at (j, k).
         self.slopes: list[Array] = [
-            local.jacobian(f, z, a, layer == last and takes_probabilities(loss))
-            for layer, (f, z, a) in enumerate(zip(self.activations, self.z, self.a[1:]))
+            local.jacobian(f, z, a, layer == last and self.head.takes_probabilities)
+            for layer, (f, z, a) in enumerate(zip(self.functions, self.z, self.a[1:]))
         ]
         #: ∂L/∂y.
-        self.loss_slope: Array = share * local.loss_partial(loss, self.z[-1], self.a[-1], t) + 0.0
-        self.value: float = share * local.loss_value(loss, self.z[-1], self.a[-1], t)
+        self.loss_slope: Array = share * self.head.slope(self.z[-1], self.a[-1], t) + 0.0
+        self.value: float = share * self.head.value(self.z[-1], self.a[-1], t)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -352,11 +355,6 @@ class Graph:
             if b is not None:
                 parts.append(d)
         return np.concatenate(parts)
-
-
-def takes_probabilities(loss: Any) -> bool:
-    """Whether a loss takes the outputs for probabilities."""
-    return loss.activation is not None
 
 
 def graph(
