@@ -12,11 +12,12 @@ it. A room of its own: NumPy and the public names of cbp alone; the core never e
 """
 
 from . import expression
+from .building import graph, graphs
 from .chains import Path, Paths, paths
 from .formulas import Counts, Work, counts
 from .methods import Derived, derive
 from .names import Names, latex
-from .nodes import Edge, Graph, Node, graph, graphs
+from .nodes import Edge, Graph, Node
 from .picture import Picture
 from .secants import Curve, Sensitivity, sensitivity
 from .steps import Step, Trace, trace

@@ -18,9 +18,10 @@ import numpy as np
 
 import cbp
 
+from .building import graph
 from .chains import full, paths
 from .names import Names
-from .nodes import Graph, graph
+from .nodes import Graph
 from .secants import sensitivity
 from .steps import trace
 from .tables import compare

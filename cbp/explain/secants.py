@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 import cbp
 
+from .building import graph
 from .chains import full
 from .local import Array
-from .nodes import Graph, graph
+from .nodes import Graph
 from .tables import html_table, pyplot, text_table
 
 __all__ = ["Curve", "Sensitivity", "sensitivity"]

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike
 
 import cbp
 
+from .building import graph
 from .chains import coupled, n_paths
 from .formulas import Counts, Work, counts
 from .methods import derive
-from .nodes import Graph, graph
+from .nodes import Graph
 
 __all__ = ["Comparison", "Growth", "Row", "compare", "growth", "pyplot"]
 
