@@ -259,3 +259,23 @@ def test_standardised_networks():
     s = explain.sensitivity(net, X[0], T[0], "w2_1_2", [1e-5])
     assert s.loss == pytest.approx(core.loss, rel=1e-12)
     assert s.secants[0] == pytest.approx(core.weights[1][0, 1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "output, loss",
+    [("identity", "squared_error"), ("sigmoid", "squared_error"), *OUTPUTS[4:]],
+)
+def test_losses_without_a_formula_here(monkeypatch, output, loss):
+    """Such a loss and its ∂L/∂y come from the compiled core; every δ is as with the formula."""
+    net = cbp.Network([3, 4, 3], "tanh", output, dtype="float64", seed=5)
+    rng = np.random.default_rng(2)
+    for x in 3 * rng.normal(size=(5, 3)):
+        known = explain.graph(net, x, [0, 1, 0], loss)
+        with monkeypatch.context() as patch:
+            patch.setattr(explain.local.Head, "_plain", lambda head, t: False)
+            g = explain.graph(net, x, [0, 1, 0], loss)
+            central = explain.derive(g, "central").gradient
+        assert g.value == pytest.approx(known.value, rel=1e-14)
+        np.testing.assert_allclose(g.loss_slope, known.loss_slope, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(g.gradient, known.gradient, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(central, known.gradient, rtol=0, atol=1e-8)
