@@ -156,3 +156,15 @@ def test_mistakes_are_one_sentence(capsys, arguments, sentence):
     assert code == 2 and out == ""
     assert err.startswith("python -m cbp explain: error: ") and err.count("\n") == 1
     assert re.search(sentence, err), err
+
+
+def test_readers_that_stop_early(tmp_path):
+    """Where nobody reads to the end, as in `... | head -1`, the exit code is 1, without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        result = subprocess.run(
+            [sys.executable, "-m", "cbp", "explain", "2-2-2", "--trace"],
+            stdout=closed, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, "")

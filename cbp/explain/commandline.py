@@ -108,6 +108,8 @@ def run(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             print(trace(g))
         else:
             print(_text(g, chosen.weight))
+    except BrokenPipeError:  # nobody reads on: see cbp.__main__.main
+        raise
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {_sentence(error)}\n")
 
