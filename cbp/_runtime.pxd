@@ -11,6 +11,7 @@ cdef void shuffle(Py_ssize_t *order, Py_ssize_t n, uint64_t seed, int64_t epoch)
 
 # How many threads a region may have when `asked` are wanted: 1 where a fork left OpenMP unusable.
 cdef int team_of(int asked) noexcept nogil
+cdef int paid_threads(double mflop) noexcept nogil
 
 # Runs Python's signal handlers (takes the GIL).  1 where one raised; the exception is then in
 # `pending`, a new reference, for `reraise` to raise once the team has ended.

@@ -162,14 +162,21 @@ def usable_threads():
     return most if _quota is None else min(most, <int>_quota)
 
 
-def threads_for(double mflop):
+cdef int paid_threads(double mflop) noexcept nogil:
     """Threads that a step of `mflop` million operations pays for: one for every 2 million.
 
     Below 4 opening and joining the phases of a step costs more than a second thread saves.
     """
-    if mflop < 4.0:
+    return 1 if mflop < 4.0 else <int>(mflop / 2.0) if mflop < 2e6 else 1000000
+
+
+def threads_for(double mflop, most=None):
+    """Threads that a step of `mflop` million operations pays for, no more than `most` (None: the
+    usable ones)."""
+    cdef int paid = paid_threads(mflop)
+    if paid == 1:
         return 1
-    return min(usable_threads(), <int>(mflop / 2.0) if mflop < 2e6 else 1000000)
+    return min(usable_threads() if most is None else most, paid)
 
 
 def config():

@@ -80,7 +80,7 @@ from cbp._kernels cimport (
     cbp_team_size,
     cbp_wait,
 )
-from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, reraise, shuffle
+from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, paid_threads, reraise, shuffle
 from cbp._small cimport (
     Room,
     lay_out_room,
@@ -1138,14 +1138,15 @@ cdef class Loop:
         """What `update` does, with every check compiled, where X and Y are C-contiguous arrays as
         the loop takes them, finite and in the loss's range; None where it is not so simple.
 
-        Y: (n, n_out), or labels (n,) int64.  n_threads 0: one, or None where more would pay."""
+        Y: (n, n_out), or labels (n,) int64.  n_threads: the most that run, as for
+        `_runtime.threads_for`; 0: one, or None where more would pay."""
         cdef Core core = self.core
         cdef Train *t = &self.t
         cdef const cbp_objective *objective = t.batch.objective
         cdef char letter = c"f" if core.itemsize == 4 else c"d"
         cdef Py_ssize_t n_in = core.net.layers[0].n_in, n, j, weights = 0
         cdef Py_ssize_t n_out = core.net.layers[core.net.n_layers - 1].n_out
-        cdef int l
+        cdef int l, paid
         cdef double loss
         cdef bint fits
         cdef const int64_t *labels
@@ -1157,7 +1158,8 @@ cdef class Loop:
         n = self.x.view.shape[0] if self.x.view.ndim == 2 else 0
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
-        fits = n > 0 and self.x.view.shape[1] == n_in and (n_threads or 6e-6 * n * weights < 4.0)
+        paid = paid_threads(6e-6 * n * weights)
+        fits = n > 0 and self.x.view.shape[1] == n_in and (n_threads or paid == 1)
         if fits:
             fits = core.net.kernel.finite(self.x.view.buf, n * n_in)
         t.batch.target.rows = t.batch.target.labels = NULL
@@ -1188,7 +1190,7 @@ cdef class Loop:
             t.batch_size, t.shuffle, t.laid_out = n, False, -1
             t.rate = rate
             try:
-                loss = self._update(max(n_threads, 1))
+                loss = self._update(max(min(n_threads, paid), 1))
             finally:
                 self.x.release()
                 self.target.release()

@@ -503,7 +503,8 @@ class Network:
             Where to write the outputs: C-ordered, of the network's dtype, apart from X and
             the parameters.
         n_threads : int, optional
-            As many threads as the work pays for by default.
+            The most threads that run: as many as the work pays for, and the machine allows by
+            default.
 
         Returns
         -------
@@ -582,7 +583,8 @@ class Network:
         ----------
         X : array_like, (n_samples, n_inputs) or (n_inputs,)
         n_threads : int, optional
-            As many threads as the work pays for by default.
+            The most threads that run: as many as the work pays for, and the machine allows by
+            default.
 
         Returns
         -------
@@ -640,7 +642,8 @@ class Network:
         l2 : float
             Adds l2 W to the gradient of the weights (not of the biases).
         n_threads : int, optional
-            As many threads as the work pays for by default.
+            The most threads that run: as many as the work pays for, and the machine allows by
+            default.
 
         Returns
         -------
@@ -781,8 +784,8 @@ class Network:
 
     def _threads(self, n_threads: int | str | None, mflop_per_weight: float) -> int:
         """Return how many threads a call uses."""
-        asked = _check.threads(n_threads)
-        return _runtime.threads_for(mflop_per_weight * self._n_weights) if asked is None else asked
+        mflop = mflop_per_weight * self._n_weights
+        return _runtime.threads_for(mflop, _check.threads(n_threads))
 
     def _like_outputs(self, n_rows: int) -> list[NDArray[Any]]:
         """Return an array (n_rows, n_outputs) for every layer."""

@@ -75,7 +75,8 @@ class Trainer:
         and for other outputs "r2", "mae", "rmse": see `cbp.metrics`. Taken at the end of every
         epoch, of the validation data if there are any, else of the training data.
     n_threads : int or "auto"
-        "auto": as many as one minibatch pays for, and the machine allows. No result depends on it.
+        The most threads that run: no more than a minibatch pays for, so one for a small net
+        (`threads_used` tells). "auto": as many as the machine allows. No result depends on it.
     seed : int, optional
         Governs the shuffling; 0 ... 2⁶⁴ - 1. Drawn from the operating system by default, and
         readable as `seed`.
@@ -873,10 +874,8 @@ class Trainer:
 
     def _threads(self, n_rows: int) -> int:
         """Return the threads for minibatches of so many rows."""
-        asked = _check.threads(self.n_threads)
-        if asked is None:
-            asked = _runtime.threads_for(6e-6 * n_rows * self.net._n_weights)
-        return asked
+        mflop = 6e-6 * n_rows * self.net._n_weights
+        return _runtime.threads_for(mflop, _check.threads(self.n_threads))
 
     def _rates(self, count: int) -> NDArray[np.float64] | None:
         """Return the rates of the next steps, or None where they are `_constant_rate`."""
@@ -919,9 +918,9 @@ class Trainer:
 
         They are taken in chunks that do not depend on the threads.
         """
-        net, asked = self.net, _check.threads(self.n_threads)
+        net = self.net
         mflop = 2e-6 * net._n_weights * min(len(data.X), CHUNK)
-        n_threads = _runtime.threads_for(mflop) if asked is None else asked
+        n_threads = _runtime.threads_for(mflop, _check.threads(self.n_threads))
         meters = {name: _metrics.meter(name) for name in names if name != "loss"}
         total = weight_sum = 0.0
         for first in range(0, len(data.X), CHUNK):

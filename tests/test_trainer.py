@@ -102,13 +102,26 @@ def test_threads_do_not_show(n_threads):
     rows, labels = rng.normal(size=(700, 30)), rng.integers(0, 4, 700)
     runs = []
     for threads in (1, n_threads):
-        net = cbp.Network([30, 64, 4], "relu", "softmax", seed=1)
+        net = cbp.Network([30, 128, 4], "relu", "softmax", seed=1)
         runs.append(cbp.Trainer(net, batch_size=300, n_threads=threads, seed=1))
         runs[-1].fit(rows, labels, 3)
     same(*runs)
     assert runs[0].threads_used == 1
     if _runtime.openmp():
         assert runs[1].threads_used == n_threads
+
+
+def test_a_small_step_takes_one_thread():
+    """Two threads asked for are no slower than one: a step too short for them takes one."""
+    rows, labels = rng.normal(size=(64, 30)), rng.integers(0, 4, 64)
+    net = cbp.Network([30, 128, 4], "relu", "softmax", seed=1)
+    run = cbp.Trainer(net, batch_size=32, n_threads=2, seed=1)
+    run.fit(rows, labels, 2)
+    assert run.threads_used == 1
+    run.train_on_batch(rows.astype(np.float32), labels)
+    assert run.threads_used == 1
+    run.train_on_batch(np.tile(rows, (10, 1)).astype(np.float32), np.tile(labels, 10))
+    assert run.threads_used == (2 if _runtime.openmp() else 1)
 
 
 def test_sample_weight():
