@@ -229,8 +229,7 @@ def labelled(lines: list[Line], place: Right | Down, weights: Sequence[str]) -> 
             boxes.append(box)
         else:
             return [
-                line._replace(label=box, label_value=with_value)
-                for line, box in zip(lines, boxes)
+                line._replace(label=box, label_value=with_value) for line, box in zip(lines, boxes)
             ]
     named = [line for line in lines if line.parameter in weights]
     if len(named) == len(lines):

@@ -155,9 +155,7 @@ def scene(graph: Graph, weights: Sequence[str], flow: str, most_units: int) -> S
         partial = float(graph.loss_slope[k])
         name = graph.names.a(n_layers - 1, k)
         where = place.tally(ends, arriving[k], taken)
-        lines.append(
-            Line(name, "L", None, partial, partial, ends, None, False, arriving[k], where)
-        )
+        lines.append(Line(name, "L", None, partial, partial, ends, None, False, arriving[k], where))
     return Scene(*place.size(), flow, place.font, cards, lines, gaps, captions)
 
 

@@ -135,9 +135,7 @@ def svg_name(name: str, size: float, behind: str = "") -> str:
     )
     drop = size * 0.25
     if index:
-        text += (
-            f'<tspan dy="{drop:g}" font-size="{size * 0.72:g}">{escape(index)}</tspan>'
-        )
+        text += f'<tspan dy="{drop:g}" font-size="{size * 0.72:g}">{escape(index)}</tspan>'
     if behind:
         text += (f'<tspan dy="{-drop:g}">' if index else "<tspan>") + f" {escape(behind)}</tspan>"
     return text

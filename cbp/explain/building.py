@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import cbp
 
-from .local import Array
 from .nodes import Graph
 
 __all__ = ["graph", "graphs"]
@@ -132,11 +131,11 @@ def graphs(
     return [Graph(twin, loss, x, t, float(s)) for x, t, s in zip(X, values, shares)]
 
 
-def standardised(T: Array, scaling: Any, n_outputs: int) -> Array:
+def standardised(T: NDArray[np.float64], scaling: Any, n_outputs: int) -> NDArray[np.float64]:
     """Return targets in the units in which a network with a scaling measures its loss."""
     each = n_outputs // T.shape[1]  # outputs that one target has
     shift, scale = scaling.output_shift[::each], scaling.output_scale[::each]
-    result: Array = (T - shift) / scale
+    result: NDArray[np.float64] = (T - shift) / scale
     return result
 
 

@@ -72,7 +72,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--loss", metavar="NAME", help="squared_error by default; of a saved network, auto"
     )
-    parser.add_argument("--bias", action="store_true", help="give the layers biases, which start at 0")
+    parser.add_argument(
+        "--bias", action="store_true", help="give the layers biases, which start at 0"
+    )
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument("--text", action="store_true", help="print the answer (the default)")
     answers.add_argument("--trace", action="store_true", help="print every step of both passes")
@@ -212,7 +214,5 @@ def _gradients(g: Graph) -> str:
             f"{len(g.gradient):,} derivatives, from {g.gradient.min():.6g} to "
             f"{g.gradient.max():.6g}; --weight NAME follows one of them"
         )
-    lines = [
-        f"δ({node.name}) = {full(node.gradient)}" for node in g.nodes if node.kind == "z"
-    ]
+    lines = [f"δ({node.name}) = {full(node.gradient)}" for node in g.nodes if node.kind == "z"]
     return "\n".join(lines + [f"∂L/∂{name} = {full(d)}" for name, d in g.gradients.items()])

@@ -152,9 +152,7 @@ class Expression:
         if isinstance(power, Expression):
             raise TypeError("The power must be a number: write `exp(b * log(a))` for a ** b.")
         slope = power * self.value ** (power - 1) if power else 0.0
-        return Expression(
-            f"{_inner(self)} ** {power:g}", self.value**power, [_Arrow(self, slope)]
-        )
+        return Expression(f"{_inner(self)} ** {power:g}", self.value**power, [_Arrow(self, slope)])
 
     def __neg__(self) -> Expression:
         return Expression(f"-{_inner(self)}", -self.value, [_Arrow(self, -1.0)])

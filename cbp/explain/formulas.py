@@ -192,7 +192,9 @@ def _forward_sparse(net: _Net) -> Work:
         else:
             visited = 3 + 2 * sum(n[k + 1 :])
             m = 2 + n[k + 1] * (1 + (K if k + 1 == L else 1)) + n[L]
-            m += sum(n[at - 1] * n[at] + n[at] * (K if at == L else 1) for at in range(k + 2, L + 1))
+            m += sum(
+                n[at - 1] * n[at] + n[at] * (K if at == L else 1) for at in range(k + 2, L + 1)
+            )
             a = sum(n[at] * (n[at - 1] - 1) for at in range(k + 2, L + 1))
             a += n[L] * (K - 1) + n[L] - 1
         visits += net.c(k) * visited

@@ -19,17 +19,15 @@ import cbp
 from cbp import reference
 from cbp.reference import activations as reference_activations
 
-__all__ = ["Array", "Head", "activate", "jacobian"]
-
-Array = NDArray[np.float64]
+__all__ = ["Head", "activate", "jacobian"]
 
 _LEAST = 2.2250738585072014e-308  # the smallest normal float64; its inverse is finite
 JOINT = ("softmax", "log_softmax")  # activations in which each output depends on every z
 
 
-def activate(activation: Any, z: Array) -> Array:
+def activate(activation: Any, z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the outputs (n_outputs,) of one layer's units for their z."""
-    result: Array
+    result: NDArray[np.float64]
     if isinstance(activation, cbp.Activation):
         result = activation.value(z[np.newaxis])[0]
     else:
@@ -37,7 +35,9 @@ def activate(activation: Any, z: Array) -> Array:
     return result
 
 
-def jacobian(activation: Any, z: Array, a: Array, probability: bool = False) -> Array:
+def jacobian(
+    activation: Any, z: NDArray[np.float64], a: NDArray[np.float64], probability: bool = False
+) -> NDArray[np.float64]:
     """Return ∂a/∂z of one layer.
 
     Parameters
@@ -61,9 +61,11 @@ def jacobian(activation: Any, z: Array, a: Array, probability: bool = False) -> 
     return _back(activation, np.ones_like(z), z, a)
 
 
-def _back(activation: Any, d: Array, z: Array, a: Array) -> Array:
+def _back(
+    activation: Any, d: NDArray[np.float64], z: NDArray[np.float64], a: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return Σ_k d_k ∂a_k/∂z_j for every j."""
-    result: Array
+    result: NDArray[np.float64]
     if isinstance(activation, cbp.Activation):
         result = d * activation.slope(z[np.newaxis])[0]
     else:
@@ -72,7 +74,7 @@ def _back(activation: Any, d: Array, z: Array, a: Array) -> Array:
     return result
 
 
-def _complement(z: Array) -> Array:
+def _complement(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return 1 - sigmoid(z) without cancellation."""
     return np.maximum(activate("sigmoid", -z), _LEAST)
 
@@ -98,14 +100,18 @@ class Head:
         else:
             self.takes_probabilities = False
 
-    def value(self, z: Array, a: Array, t: Array) -> float:
+    def value(
+        self, z: NDArray[np.float64], a: NDArray[np.float64], t: NDArray[np.float64]
+    ) -> float:
         """Return the loss."""
         if self._plain(t):
             rows = (z[np.newaxis], a[np.newaxis], t[np.newaxis])
             return float(reference.LOSSES[self.loss.name](*rows)[0])
         return self._compiled(z, a, t)[0]
 
-    def slope(self, z: Array, a: Array, t: Array) -> Array:
+    def slope(
+        self, z: NDArray[np.float64], a: NDArray[np.float64], t: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Return ∂loss/∂y, (n_outputs,).
 
         Probabilities add up to 1, so that their derivatives are known but for a constant: it is
@@ -127,7 +133,7 @@ class Head:
         largest = (delta / p).max()
         return delta - p * largest if self.activation == "log_softmax" else delta / p - largest
 
-    def _plain(self, t: Array) -> bool:
+    def _plain(self, t: NDArray[np.float64]) -> bool:
         """Whether the loss is one whose formula is written out here."""
         known = ("squared_error", "binary_cross_entropy", "categorical_cross_entropy")
         smoothed = getattr(self.loss, "label_smoothing", 0.0)
@@ -142,9 +148,11 @@ class Head:
         net.weights[0] = np.eye(self.n_outputs)
         return net
 
-    def _compiled(self, z: Array, a: Array, t: Array) -> tuple[float, Array]:
+    def _compiled(
+        self, z: NDArray[np.float64], a: NDArray[np.float64], t: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64]]:
         """Return the loss and its derivative: by z if it needs the activation, else by y."""
         row = z if self.takes_probabilities else a
         found = self._probe.gradient(row[np.newaxis], t[np.newaxis], self.loss, n_threads=1)
-        delta: Array = found.deltas[0][0]
+        delta: NDArray[np.float64] = found.deltas[0][0]
         return found.loss, delta

@@ -13,11 +13,11 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import local
 from .chains import coupled, walks
 from .formulas import Work
-from .local import Array
 from .names import unknown
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Derived(NamedTuple):
     seconds : float
     """
 
-    gradient: Array
+    gradient: NDArray[np.float64]
     work: Work
     seconds: float
 
@@ -65,19 +65,23 @@ class _Count:
             self.additions += 1
         return result
 
-    def products(self, a: Array, b: Array | float) -> Array:
-        result: Array = a * b
+    def products(
+        self, a: NDArray[np.float64], b: NDArray[np.float64] | float
+    ) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = a * b
         self.multiplications += result.size
         return result
 
-    def row_times_matrix(self, a: Array, W: Array) -> Array:
-        result: Array = a @ W
+    def row_times_matrix(
+        self, a: NDArray[np.float64], W: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = a @ W
         self.multiplications += W.size
         self.additions += (len(a) - 1) * len(result)
         return result
 
-    def sum(self, a: Array, b: Array) -> Array:
-        result: Array = a + b
+    def sum(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = a + b
         self.additions += result.size
         return result
 
@@ -221,13 +225,15 @@ def _by_delta(g: Graph, count: _Count) -> list[float]:
     ]
 
 
-def _tangent(slope: Array, dz: Array, count: _Count) -> Array:
+def _tangent(
+    slope: NDArray[np.float64], dz: NDArray[np.float64], count: _Count
+) -> NDArray[np.float64]:
     """Return the tangents of a layer's outputs for those of its z."""
     count.visits += len(dz)
     return count.products(slope, dz) if slope.ndim == 1 else count.row_times_matrix(dz, slope)
 
 
-def _loss_tangent(g: Graph, da: Array, count: _Count) -> float:
+def _loss_tangent(g: Graph, da: NDArray[np.float64], count: _Count) -> float:
     """Return the tangent of L for those of the outputs."""
     count.visits += 1
     return float(count.row_times_matrix(da, g.loss_slope[: len(da), np.newaxis])[0])

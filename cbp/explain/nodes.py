@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 import cbp
 
 from . import local
-from .local import Array
 from .names import Names, unknown
 
 __all__ = ["Edge", "Graph", "Node"]
@@ -107,17 +106,24 @@ class Graph:
         δ = ∂L/∂z, one entry a layer.
     """
 
-    def __init__(self, net: cbp.Network, loss: Any, x: Array, t: Array, share: float) -> None:
+    def __init__(
+        self,
+        net: cbp.Network,
+        loss: Any,
+        x: NDArray[np.float64],
+        t: NDArray[np.float64],
+        share: float,
+    ) -> None:
         self.net, self.loss, self.share = net, loss, share
         self.sizes, self.activations = net.sizes, net.activations
         self.names = Names(self.sizes)
         self.x, self.t = x, t
         forward = net.forward(x)
         #: z of layers 1 ... L, and a of layers 0 ... L.
-        self.z: list[Array] = [z[0] for z in forward.z]
-        self.a: list[Array] = [a[0] for a in forward.a]
-        self.weights: list[Array] = list(net.weights)
-        self.biases: list[Array | None] = list(net.biases)
+        self.z: list[NDArray[np.float64]] = [z[0] for z in forward.z]
+        self.a: list[NDArray[np.float64]] = [a[0] for a in forward.a]
+        self.weights: list[NDArray[np.float64]] = list(net.weights)
+        self.biases: list[NDArray[np.float64] | None] = list(net.biases)
         #: Which weights there are, of each layer; None: all.
         self.masks = [None if m is None else np.asarray(m) for m in (y.mask for y in net.layers)]
         last = len(self.z) - 1
@@ -125,20 +131,22 @@ class Graph:
         self.functions = [layer.activation for layer in net.layers]
         self.head = local.Head(loss, self.functions[-1], self.sizes[-1])
         #: ∂a/∂z of every layer: (n_outputs,), or (n_outputs, n_outputs) with ∂a_k/∂z_j at (j, k).
-        self.slopes: list[Array] = [
+        self.slopes: list[NDArray[np.float64]] = [
             local.jacobian(f, z, a, layer == last and self.head.takes_probabilities)
             for layer, (f, z, a) in enumerate(zip(self.functions, self.z, self.a[1:]))
         ]
         #: ∂L/∂y.
-        self.loss_slope: Array = share * self.head.slope(self.z[-1], self.a[-1], t) + 0.0
+        self.loss_slope: NDArray[np.float64] = (
+            share * self.head.slope(self.z[-1], self.a[-1], t) + 0.0
+        )
         self.value: float = share * self.head.value(self.z[-1], self.a[-1], t)
         self._sweep()
 
     def _sweep(self) -> None:
         """Give every node its ∂L/∂node, the last layer first."""
         down = self.loss_slope
-        self.output_gradients: list[Array] = [down]  # ∂L/∂a of layers 0 ... L
-        self.deltas: list[Array] = []
+        self.output_gradients: list[NDArray[np.float64]] = [down]  # ∂L/∂a of layers 0 ... L
+        self.deltas: list[NDArray[np.float64]] = []
         for W, slope in zip(reversed(self.weights), reversed(self.slopes)):
             self.deltas.insert(0, slope * down if slope.ndim == 1 else slope @ down)
             down = W @ self.deltas[0]
@@ -156,8 +164,7 @@ class Graph:
     def n_edges(self) -> int:
         """How many edges there are, without making them."""
         n_weights = [
-            W.size if mask is None else int(mask.sum())
-            for W, mask in zip(self.weights, self.masks)
+            W.size if mask is None else int(mask.sum()) for W, mask in zip(self.weights, self.masks)
         ]
         n_biases = sum(len(b) for b in self.biases if b is not None)
         n_slopes = sum(slope.size for slope in self.slopes)
@@ -330,7 +337,7 @@ class Graph:
         self.place(parameter)
         return int(np.flatnonzero(self._present)[list(self.places).index(parameter)])
 
-    def vector(self, values: ArrayLike) -> Array:
+    def vector(self, values: ArrayLike) -> NDArray[np.float64]:
         """Return values of all that are in `places` as a vector like ``net.parameters``."""
         result = np.zeros(self.net.n_parameters)
         result[self._present] = values
@@ -347,7 +354,7 @@ class Graph:
         return dict(zip(self.places, self.gradient[self._present].tolist()))
 
     @cached_property
-    def gradient(self) -> Array:
+    def gradient(self) -> NDArray[np.float64]:
         """∂L/∂parameters, in the order of ``net.parameters``; 0 where a mask leaves one out."""
         parts = []
         for dW, d, b in zip(self.weight_gradients, self.deltas, self.biases):

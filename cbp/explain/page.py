@@ -227,8 +227,13 @@ def _work(graph: Graph) -> dict[str, Any]:
                 "passes": integer(w.passes),
             }
         )
-    return {"rows": rows, "frames": frames, "linear": linear,
-            "visits": integer(_walked(graph)), "edges": integer(graph.n_edges)}
+    return {
+        "rows": rows,
+        "frames": frames,
+        "linear": linear,
+        "visits": integer(_walked(graph)),
+        "edges": integer(graph.n_edges),
+    }
 
 
 def _counted(graph: Graph) -> dict[str, Work]:
@@ -272,9 +277,7 @@ def _descent(graph: Graph, drawn: list[str], learning_rate: float) -> list[dict[
             {
                 "rate": short(rate),
                 "first": rate == learning_rate,
-                "new": [
-                    aligned(graph.parameters[n] - rate * graph.gradients[n], 8) for n in drawn
-                ],
+                "new": [aligned(graph.parameters[n] - rate * graph.gradients[n], 8) for n in drawn],
                 "before": [aligned(graph.value), exact(graph.value)],
                 "after": [[integer(n), aligned(value), exact(value)] for n, value in losses],
                 "falls": losses[0][1] < graph.value,

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 import cbp
 
 from .building import graph
 from .chains import full
-from .local import Array
 from .nodes import Graph
 from .tables import html_table, pyplot, text_table
 
@@ -34,9 +33,9 @@ class Curve(NamedTuple):
         The weight's values, L there, and the line that touches L at the present value.
     """
 
-    w: Array
-    loss: Array
-    tangent: Array
+    w: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    tangent: NDArray[np.float64]
 
 
 class Sensitivity:

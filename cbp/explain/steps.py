@@ -109,9 +109,7 @@ def _backward(g: Graph) -> Iterator[Step]:
         for j in range(n_outputs):
             z = names.z(layer, j)
             outputs = range(n_outputs) if layer == last and coupled(g) else [j]
-            terms = [
-                f"∂L/∂{names.a(layer, k)} · ∂{names.a(layer, k)}/∂{z}" for k in outputs
-            ]
+            terms = [f"∂L/∂{names.a(layer, k)} · ∂{names.a(layer, k)}/∂{z}" for k in outputs]
             yield Step("backward", f"∂L/∂{z}", _sum(terms), float(g.deltas[layer][j]))
         for j in range(n_outputs):
             delta = f"∂L/∂{names.z(layer, j)}"

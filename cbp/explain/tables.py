@@ -247,8 +247,7 @@ class Growth:
         header = ["layers", *(WORDS[method] for method in self.METHODS)]
         columns = [self.multiplications(method) for method in self.METHODS]
         lines = [
-            [str(depth), *map(_integer, numbers)]
-            for depth, *numbers in zip(self.depths, *columns)
+            [str(depth), *map(_integer, numbers)] for depth, *numbers in zip(self.depths, *columns)
         ]
         return header, lines
 

@@ -79,21 +79,23 @@ static void walk(void)
     }
     kernel->bias_gradient(g, b, STRIDE, N, O);
     tell("bias_gradient", g, O);
-    for (int activation = 0; activation < 64; activation++) {
-        if (activation == CBP_SOFTMAX || !kernel->apply)
+    for (int activation = 0; activation < CBP_CUSTOM; activation++) {
+        if (activation == CBP_SOFTMAX || activation == CBP_LOG_SOFTMAX)
             continue;
         a = fill(0, 20000, 30);
-        memset(memory[1], 0, 20000 * 8);
-        kernel->apply(memory[1], a, 20000, activation);
-        if (activation > 0 && !memcmp(memory[1], a, (size_t)(20000 * kernel->itemsize)))
-            break; /* an unknown code leaves its argument alone */
-        char name[32];
-        snprintf(name, sizeof name, "apply_%d", activation);
-        tell(name, memory[1], 20000);
+        for (int slope = 0; slope < 2; slope++) {
+            char name[32];
+            snprintf(name, sizeof name, slope ? "slope_%d" : "apply_%d", activation);
+            kernel->apply(memory[1], a, 20000, slope, activation);
+            tell(name, memory[1], 20000);
+        }
     }
     a = fill(0, 4 * STRIDE, 20), b = fill(1, 64, 1);
     kernel->activate(a, STRIDE, NULL, 0, b, N, O, CBP_SOFTMAX);
     tell("softmax", a, 4 * STRIDE);
+    a = fill(0, 4 * STRIDE, 20);
+    kernel->activate(a, STRIDE, NULL, 0, b, N, O, CBP_LOG_SOFTMAX);
+    tell("log_softmax", a, 4 * STRIDE);
     static const struct { int rule; const char *name; } rules[] = {
         {CBP_SGD, "sgd"}, {CBP_MOMENTUM, "momentum"}, {CBP_NESTEROV, "nesterov"}, {CBP_ADAM, "adam"}};
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
@@ -103,7 +105,7 @@ static void walk(void)
         hyper.root = 3.0, hyper.epsilon = 1e-8, hyper.l2 = 1e-3;
         void *theta = fill(0, 1001, 1), *s1 = fill(1, 1001, 1), *s2 = fill(2, 1001, 1);
         g = fill(3, 1001, 1);
-        kernel->apply(s2, s2, 1001, CBP_SIGMOID); /* second moments are positive */
+        kernel->apply(s2, s2, 1001, 0, CBP_SIGMOID); /* second moments are positive */
         kernel->update(rules[r].rule, theta, s1, s2, g, NULL, 1001, &hyper);
         tell(rules[r].name, theta, 1001);
     }
