@@ -362,6 +362,24 @@ def test_installed_package_is_complete_and_holds_no_sources():
     assert {str(f.relative_to(PACKAGE)) for f in expected} | {"py.typed"} <= names
 
 
+TOP = {
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "DESIGN.md", "LICENSE", "MANIFEST.in",
+    "Makefile", "README.md", "benchmarks", "cbp", "docs", "examples", "pyproject.toml", "setup.py",
+    "src_c", "tests",
+}  # fmt: skip
+
+
+def test_nothing_strays_into_the_repository(repo_root):
+    """The top level holds what belongs there, and no file is large: what tests leave is not kept."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repo_root, capture_output=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    tracked = [Path(name.decode()) for name in listed.stdout.split(b"\0") if name]
+    assert {path.parts[0] for path in tracked} == TOP
+    there = [repo_root / path for path in tracked if (repo_root / path).exists()]
+    assert max(path.stat().st_size for path in there) < 250_000
+
+
 def test_every_compiled_module_has_a_stub():
     """Type checkers see no signature in a compiled module."""
     for file in PACKAGE.glob("*.pyx"):
