@@ -17,7 +17,19 @@ from .callbacks import Callback
 from .exceptions import DivergenceError, FormatError, ScalingWarning
 from .history import History
 from .layers import Dense
-from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError, one_hot
+from .losses import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    CustomLoss,
+    Focal,
+    GaussianNLL,
+    Huber,
+    Poisson,
+    Quantile,
+    SquaredError,
+    one_hot,
+)
 from .network import Forward, Gradient, Network, load
 from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop, Rprop
 from .scaling import Scaling
@@ -40,6 +52,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "AbsoluteError",
     "Activation",
     "Adagrad",
     "Adam",
@@ -50,20 +63,26 @@ __all__ = [
     "CategoricalCrossEntropy",
     "Constant",
     "Cosine",
+    "CustomLoss",
     "Dense",
     "Diagnostics",
     "DivergenceError",
     "Exponential",
+    "Focal",
     "FormatError",
     "Forward",
+    "GaussianNLL",
     "Gradient",
     "History",
+    "Huber",
     "InverseScaling",
     "JSONLLogger",
     "Lion",
     "Nadam",
     "Network",
     "OneCycle",
+    "Poisson",
+    "Quantile",
     "RMSprop",
     "ReduceOnPlateau",
     "Rprop",

@@ -117,6 +117,14 @@ LOSSES = {
     "squared_error": CBP_SQUARED_ERROR,
     "binary_cross_entropy": CBP_BINARY_CROSS_ENTROPY,
     "categorical_cross_entropy": CBP_CATEGORICAL_CROSS_ENTROPY,
+    "absolute_error": CBP_ABSOLUTE_ERROR,
+    "huber": CBP_HUBER,
+    "quantile": CBP_QUANTILE,
+    "poisson": CBP_POISSON,
+    "gaussian_nll": CBP_GAUSSIAN,
+    "binary_focal": CBP_BINARY_FOCAL,
+    "categorical_focal": CBP_CATEGORICAL_FOCAL,
+    "custom": CBP_CUSTOM_LOSS,
 }
 
 cdef enum:
@@ -690,7 +698,7 @@ cdef class Objective:
     parameter : float
         Huber's delta, focal's gamma, the label smoothing, or the least variance.
     positive, negative : float
-        Focal: factors of t and of 1 - t.
+        Focal: factors of t and of 1 - t; positive is that of every class.
     table : float64 array or None
         Quantile levels; focal: a factor for each class.
     mask_nan : bool

@@ -745,13 +745,14 @@ class Network:
         """Return checked targets as the core takes them: standardised where the outputs are."""
         n_outputs = self._layers[-1].n_outputs
         if self._scaling is None or not self._scaling.moves_outputs:
-            return loss.targets(Y, n_rows, n_outputs, self._dtype)
+            return loss.targets(Y, n_rows, n_outputs, self._dtype, self.activations[-1])
         if not scaling.moves_targets(loss.name, self.activations[-1]):
             raise ValueError(
                 f"`loss` {loss.name} does not go with a network whose targets are standardised: "
                 "set `net.scaling` to one with `output_shift` 0 and `output_scale` 1."
             )
-        values = loss.targets(Y, n_rows, n_outputs, np.dtype(np.float64)).values
+        output = self.activations[-1]
+        values = loss.targets(Y, n_rows, n_outputs, np.dtype(np.float64), output).values
         assert values is not None
         each = n_outputs // values.shape[1]
         shift, scale = self._scaling.output_shift[::each], self._scaling.output_scale[::each]
@@ -773,7 +774,9 @@ class Network:
         rows, n_outputs = _check.numeric(X, "X"), self._layers[-1].n_outputs
         targets = None
         if scaling.moves_targets(loss.name, self.activations[-1]):
-            targets = loss.targets(Y, len(rows), n_outputs, np.dtype(np.float64)).values
+            targets = loss.targets(
+                Y, len(rows), n_outputs, np.dtype(np.float64), self.activations[-1]
+            ).values
         if self._standardize:
             self.scaling = scaling.fitted(rows, targets, n_outputs, which)
         else:

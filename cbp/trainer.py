@@ -797,7 +797,7 @@ class Trainer:
         n_rows, net = len(_check.rows(X, self.net.sizes[0], self.net.dtype, least=1, typed=True)), self.net
         targets = losses.Targets(None, None)
         if split == "stratified":
-            targets = self.loss.targets(Y, n_rows, net.sizes[-1], net.dtype)
+            targets = self.loss.targets(Y, n_rows, net.sizes[-1], net.dtype, net.activations[-1])
             self._check_classifies("split='stratified'", targets)
         return _feeding.split_rows(fraction, split, self.seed, targets, n_rows)
 
@@ -834,7 +834,12 @@ class Trainer:
 
     def _check_metrics(self) -> None:
         """Refuse metrics that do not go with the network's outputs."""
-        output = self.net.activations[-1]
+        output, n_outputs = self.net.activations[-1], self.net.sizes[-1]
+        if self.metrics and self.loss.n_targets(n_outputs) != n_outputs:
+            raise ValueError(
+                f"`metrics` do not go with `loss` {self.loss.name} of {n_outputs} outputs, which "
+                f"are not one for each target: take the loss itself."
+            )
         for name in self.metrics:
             of_classes = name.startswith(_metrics.OF_CLASSES)
             if of_classes and output not in _CLASSIFIERS:
@@ -857,6 +862,10 @@ class Trainer:
             raise ValueError(
                 "The sample weights must not all be 0 where metrics are asked: "
                 "give some rows a weight."
+            )
+        if names and data.targets.values is not None and np.isnan(data.targets.values).any():
+            raise ValueError(
+                "`Y` must have no NaN where metrics are asked: metrics know no missing targets."
             )
         of_classes = [name for name in names if name.startswith(("accuracy", "top_"))]
         if of_classes and data.targets.values is not None:

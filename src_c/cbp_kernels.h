@@ -85,7 +85,7 @@ typedef struct cbp_objective {
     int loss;
     int mask_nan;        /* whether a NaN target adds neither loss nor gradient */
     double parameter;    /* Huber's delta, focal's gamma, label smoothing, least variance */
-    double positive, negative; /* focal: factors of t and of 1 - t */
+    double positive, negative; /* focal: factors of t and of 1 - t; of every class */
     const double *table; /* quantile levels; focal: a factor for each class, or NULL */
     ptrdiff_t entries;   /* of the table */
 } cbp_objective;

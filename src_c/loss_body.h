@@ -1,4 +1,4 @@
-/* Loss heads: the loss of each row and delta at the output, D = scale * dloss/dz.
+/* Heads of the first three losses: the loss of each row, and delta at the output, scale dloss/dz.
  *
  * squared error              l = 1/2 sum (a - t)^2           dl/dz = (a - t) f'(z)
  * binary cross-entropy       l = sum |z| [z<0 ? t : 1-t] + log1p(exp(-|z|))    dl/dz = sigmoid(z) - t
@@ -107,6 +107,7 @@ static void FN(binary_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z, p
     }
 }
 
+#undef HEAD_FLOOR
 #if CBP_TYPE == 32
 #define HEAD_FLOOR -60.0f /* exp below this counts as 0 in the head: less than 2^-86 of the sum */
 #else
@@ -123,16 +124,43 @@ VEC_OP V FN(tree_of_columns)(V *x, int o)
     return x[0];
 }
 
-/* Up to 16 outputs: rows side by side in the lanes, the same operations as in categorical_head, which
- * works on more. */
-static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_target *target,
-                                    const T *scale, ptrdiff_t n, int o)
+/* Whether the row of targets counts. */
+VEC_OP int FN(whole)(const T *t, ptrdiff_t o)
+{
+    for (ptrdiff_t c = 0; c < o; c++)
+        if (t[c] != t[c])
+            return 0;
+    return 1;
+}
+
+/* Targets t of softmax are smoothed to less t + more: less is 1 - smoothing, more smoothing / o.  A
+ * row with a NaN in it becomes 0 where NaN is masked: it adds neither loss nor gradient.
+ *
+ * Vector j of the strip of outputs from `first` on; t NULL: of the label. */
+VEC_OP V FN(soft_target)(const T *t, ptrdiff_t label, T less, T more, ptrdiff_t first, int j,
+                         ptrdiff_t o)
+{
+    T hit[CBP_STRIP] = {(T)0};
+    const T *from = t ? t + first : hit;
+    if (!t && label >= first && label < first + CBP_STRIP)
+        hit[label - first] = (T)1;
+    V y = vfma(FN(target_load)(from, t ? o - first : CBP_STRIP, j), vset1(less), vset1(more));
+    return vsel(FN(present)(o - first, j), y, vset1((T)0));
+}
+
+/* Up to 16 outputs: rows side by side in the lanes, the same operations as in categorical_head,
+ * which works on more. */
+static void FN(categorical_columns)(const cbp_objective *objective, T *d, T *row_loss, const T *z,
+                                    const cbp_target *target, const T *scale, ptrdiff_t n, int o)
 {
     const V zero = vset1((T)0), one = vset1((T)1), lowest = vset1((T)-__builtin_inf());
+    const int smooth = objective->parameter != 0.0, soft = target->rows || smooth;
+    const T less = (T)(1.0 - objective->parameter), more = (T)(objective->parameter / o);
+    static const T none[CBP_STRIP];
     for (ptrdiff_t r0 = 0; r0 < n; r0 += VW) {
         int rows = n - r0 < VW ? (int)(n - r0) : VW;
         V x[CBP_STRIP], e[CBP_STRIP], y[CBP_STRIP], part[CBP_STRIP];
-        T label[VW];
+        T label[VW], extra[VW];
         for (int j = 0; j * VW < o; j++) {
             for (int q = 0; q < VW; q++)
                 x[j * VW + q] = q < rows ? vload(z + (r0 + q) * CBP_STRIP + j * VW) : zero;
@@ -140,11 +168,18 @@ static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_tar
         }
         for (int q = 0; q < VW; q++)
             label[q] = (T)-1;
+        for (int q = 0; q < VW; q++)
+            extra[q] = more;
         if (target->rows) {
+            const T *from[VW];
+            for (int q = 0; q < VW; q++) {
+                from[q] = q < rows ? FN(target_row)(target, r0 + q) : none;
+                if (objective->mask_nan && !FN(whole)(from[q], o))
+                    from[q] = none, extra[q] = (T)0;
+            }
             for (int j = 0; j * VW < o; j++) {
                 for (int q = 0; q < VW; q++)
-                    y[j * VW + q] = q < rows
-                        ? FN(target_load)(FN(target_row)(target, r0 + q), o, j) : zero;
+                    y[j * VW + q] = FN(target_load)(from[q], o, j);
                 FN(vtranspose)(y + j * VW);
             }
         } else {
@@ -168,7 +203,11 @@ static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_tar
             part[j] = vsel(largest, zero, e[j]);
         }
         V others = vadd(FN(tree_of_columns)(part, o), vsub(ties, one));
-        if (target->rows) {
+        if (soft) {
+            for (int j = 0; !target->rows && j < o; j++)
+                y[j] = vsel(veq(hits, vset1((T)j)), one, zero);
+            for (int j = 0; smooth && j < o; j++)
+                y[j] = vfma(y[j], vset1(less), vload(extra));
             for (int j = 0; j < o; j++)
                 part[j] = y[j];
             mass = FN(tree_of_columns)(part, o);
@@ -189,7 +228,7 @@ static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_tar
                 continue;
             }
             V p = vdiv(e[j], total);
-            if (target->rows)
+            if (soft)
                 p = vfma(p, mass, vsub(zero, y[j]));
             else
                 p = vsel(veq(hits, vset1((T)j)), vsub(p, one), p);
@@ -205,16 +244,13 @@ static void FN(categorical_columns)(T *d, T *row_loss, const T *z, const cbp_tar
     }
 }
 
-/* Sixteen rows at a time, so that their logarithms are taken in one go. */
-static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z,
-                                 ptrdiff_t z_stride, const cbp_target *target, const T *scale,
-                                 ptrdiff_t n, ptrdiff_t o)
+/* More than 16 outputs; sixteen rows at a time, so that their logarithms are taken in one go. */
+static void FN(categorical_head)(const cbp_objective *objective, T *d, ptrdiff_t d_stride,
+                                 T *row_loss, const T *z, ptrdiff_t z_stride,
+                                 const cbp_target *target, const T *scale, ptrdiff_t n, ptrdiff_t o)
 {
     const V zero = vset1((T)0), one = vset1((T)1);
-    if (o <= CBP_STRIP) {
-        FN(categorical_columns)(d, row_loss, z, target, scale, n, (int)o);
-        return;
-    }
+    const int soft = target->rows || objective->parameter != 0.0;
     for (ptrdiff_t r0 = 0; r0 < n; r0 += CBP_STRIP) {
         T others[CBP_STRIP], gap[CBP_STRIP], mass[CBP_STRIP];
         int rows = n - r0 < CBP_STRIP ? (int)(n - r0) : CBP_STRIP;
@@ -225,6 +261,11 @@ static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T 
             const T *row = z + r * CBP_STRIP;
             T top = FN(row_max)(row, z_stride, o);
             const T *t = target->rows ? FN(target_row)(target, r) : NULL;
+            ptrdiff_t of_labels = target->index ? target->index[r] : r;
+            ptrdiff_t label = t ? -1 : (ptrdiff_t)target->labels[of_labels];
+            T less = (T)(1.0 - objective->parameter), more = (T)(objective->parameter / (double)o);
+            if (t && objective->mask_nan && !FN(whole)(t, o))
+                t = NULL, less = more = (T)0;
             V m = vset1(top), sum[VPS], miss[VPS], total_t[VPS];
             int ties = 0;
             for (int j = 0; j < VPS; j++)
@@ -242,15 +283,14 @@ static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T 
                     sum[j] = vadd(sum[j], vsel(largest, zero, e));
                     if (d)
                         vstore(d + s * d_stride + r * CBP_STRIP + j * VW, e);
-                    if (t) {
-                        V y = FN(target_load)(t + s * CBP_STRIP, left, j);
+                    if (soft) {
+                        V y = FN(soft_target)(t, label, less, more, s * CBP_STRIP, j, o);
                         total_t[j] = vadd(total_t[j], y);
                         miss[j] = vfma(y, vsel(present, vsub(m, x), zero), miss[j]);
                     }
                 }
             others[q] = FN(sum16)(sum) + (T)(ties - 1);
-            ptrdiff_t label = t ? -1 : (ptrdiff_t)target->labels[target->index ? target->index[r] : r];
-            if (t) {
+            if (soft) {
                 mass[q] = FN(sum16)(total_t);
                 gap[q] = FN(sum16)(miss);
             } else {
@@ -261,11 +301,11 @@ static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T 
                 continue;
             V total = vset1((T)1 + others[q]), factor = vset1(scale[r]), of_t = vset1(mass[q]);
             T *dr = d + r * CBP_STRIP;
-            if (t) {
+            if (soft) {
                 for (ptrdiff_t s = 0; s * CBP_STRIP < o; s++)
                     for (int j = 0; j < VPS; j++) {
                         T *at = dr + s * d_stride + j * VW;
-                        V y = FN(target_load)(t + s * CBP_STRIP, o - s * CBP_STRIP, j);
+                        V y = FN(soft_target)(t, label, less, more, s * CBP_STRIP, j, o);
                         V p = vdiv(vload(at), total);
                         V slope = vmul(vfma(p, of_t, vsub(zero, y)), factor);
                         vstore(at, FN(flush)(slope));
@@ -288,28 +328,6 @@ static void FN(categorical_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T 
             int lanes = rows - q < VW ? rows - q : VW;
             vstoren(row_loss + r0 + q, l, lanes);
         }
-    }
-}
-
-static void FN(head)(const cbp_objective *objective, int activation, void *d, void *row_loss,
-                     const void *a, const void *z, ptrdiff_t stride, const cbp_target *target,
-                     const void *scale, ptrdiff_t n, ptrdiff_t o)
-{
-    int loss = objective->loss;
-    (void)z;
-    if (o == 1 && loss != CBP_CATEGORICAL_CROSS_ENTROPY) {
-        FN(narrow_head)(loss, d, row_loss, a, target, scale, n, activation);
-        return;
-    }
-    switch (loss) {
-    case CBP_BINARY_CROSS_ENTROPY:
-        FN(binary_head)(d, stride, row_loss, a, stride, target, scale, n, o);
-        break;
-    case CBP_CATEGORICAL_CROSS_ENTROPY:
-        FN(categorical_head)(d, stride, row_loss, a, stride, target, scale, n, o);
-        break;
-    default:
-        FN(squared_head)(d, stride, row_loss, a, stride, target, scale, n, o, activation);
     }
 }
 

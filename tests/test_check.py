@@ -282,11 +282,13 @@ ARGUMENTS = [
      "make it narrower."),
     # losses
     (lambda: net().gradient(X, Y, "mse"), ValueError,
-     "`loss` must be one of 'auto', 'squared_error', 'binary_cross_entropy', "
-     "'categorical_cross_entropy', got 'mse'."),
+     "`loss` must be one of 'auto', 'squared_error', 'absolute_error', 'huber', 'quantile', "
+     "'poisson', 'gaussian_nll', 'binary_cross_entropy', 'categorical_cross_entropy', 'focal', "
+     "got 'mse'."),
     (lambda: trainer(loss=cbp.SquaredError), TypeError,
-     "`loss` must be one of 'auto', 'squared_error', 'binary_cross_entropy', "
-     "'categorical_cross_entropy', got type."),
+     "`loss` must be one of 'auto', 'squared_error', 'absolute_error', 'huber', 'quantile', "
+     "'poisson', 'gaussian_nll', 'binary_cross_entropy', 'categorical_cross_entropy', 'focal', "
+     "got type."),
     (lambda: cbp.SquaredError("average"), ValueError,
      "`reduction` must be one of 'mean', 'sum', got 'average'."),
     (lambda: trainer(loss="binary_cross_entropy"), ValueError,

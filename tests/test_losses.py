@@ -102,7 +102,7 @@ def test_extreme_logits():
 def test_value_objects():
     """Losses compare by value, say what they are, and cannot be changed."""
     assert cbp.SquaredError() == cbp.SquaredError(reduction="mean") != cbp.SquaredError("sum")
-    assert repr(cbp.SquaredError("sum")) == "SquaredError(reduction='sum')"
+    assert repr(cbp.SquaredError("sum")) == "SquaredError(reduction='sum', mask_nan=False)"
     assert cbp.SquaredError() != cbp.BinaryCrossEntropy()
     with pytest.raises(AttributeError):
         cbp.SquaredError().reduction = "sum"

@@ -121,7 +121,9 @@ def graphs(
     loss = cbp.Trainer(twin, loss, "sgd").loss
     twin.gradient(X, T, loss, sample_weight=sample_weight)  # which refuses what does not fit
     X = twin.forward(X).a[0]  # standardised, if the network does so
-    values, labels = loss.targets(T, len(X), net.sizes[-1], np.dtype(np.float64))
+    values, labels = loss.targets(
+        T, len(X), net.sizes[-1], np.dtype(np.float64), net.activations[-1]
+    )
     if values is None:
         values = np.eye(net.sizes[-1])[labels]
     if twin.scaling is not None:

@@ -17,7 +17,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from .. import _check
 from .._backprop import ACTIVATIONS
 from ..losses import LOSSES, Loss, Targets
-from .poisson import Poisson
 from .base import NAMES, STOCHASTIC, Estimator, validated
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -718,8 +717,7 @@ class MLPRegressor(RegressorMixin, Estimator):
     def _head(self, Y: Any) -> tuple[int, str, Loss]:
         loss = self.loss
         if not isinstance(loss, Loss):
-            known: dict[str, type[Loss]] = {"poisson": Poisson, **LOSSES}
-            loss = known[_check.choice(loss, "loss", known)]()
+            loss = LOSSES[_check.choice(loss, "loss", LOSSES)]()
         out = self.output_activation or "identity"
         _check.choice(out, "output_activation", ["logistic", *ACTIVATIONS])
         loss.check_activation(NAMES.get(out, out))
