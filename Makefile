@@ -91,13 +91,14 @@ $(VENVS)/peers/installed: $(SOURCES)
 # --- sanitizers -------------------------------------------------------------------------------
 # The instrumented package is built into build/asan or build/tsan and found through PYTHONPATH,
 # before the installed one.  Python's own flags carry -fwrapv, which would hide signed overflow
-# from UBSan, hence -fno-wrapv.  CPython and NumPy leak on purpose at exit: leaks are not counted.
+# from UBSan, hence -fno-wrapv.  Guarded variables make frames larger.  CPython and NumPy leak on
+# purpose at exit: leaks are not counted.
 
 $(VENVS)/test/build-tools: $(VENVS)/test/installed
 	@$(RUN_TEST) $(PIP_INSTALL) 'setuptools>=77' 'Cython>=3.2,<4'
 	@touch $@
 
-ASAN_FLAGS := -O1 -g -fno-wrapv -fno-omit-frame-pointer \
+ASAN_FLAGS := -O1 -g -fno-wrapv -fno-omit-frame-pointer -Wno-frame-larger-than \
 	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 
 asan: $(VENVS)/test/build-tools

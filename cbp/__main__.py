@@ -226,7 +226,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         "--threads",
         type=_from(1, 1024),
         metavar="N",
-        help="threads to use; no result depends on it (default: as many as the work pays for)",
+        help="the most threads to use; no result depends on it (default: as the work pays for)",
     )
     explain_parser = commandline.add(commands)
     commands.add_parser(
