@@ -79,15 +79,15 @@ class Rows:
         count = min(self.n_batches * len(told) - loop.batch, _MOST_RATES)
         rates = trainer._rates(1 if run.batch_callbacks else count)
         if rates is None and run.batch_callbacks:
-            rates = np.array([loop.learning_rate])
+            rates = np.array([trainer._constant_rate()])
         before = loop.epoch, loop.batch
         limit = 0.0 if run.max_seconds is None else max(run.left(), 1e-6)
         try:
             loop.run(told, seconds, trainer._threads(self.batch_size), order, rates, limit)
         finally:
             trainer.history.append_losses(told[: loop.epoch - before[0]])
-        if (loop.epoch, loop.batch) != before:
-            run.end_batch(before[1])
+        if loop.epoch == before[0] and loop.batch != before[1]:
+            run.end_batch(before[1])  # an epoch's last one ends when its numbers are taken
 
     def last_batch(self) -> NDArray[Any]:
         """Return the inputs of the last minibatch."""
@@ -261,6 +261,8 @@ class Run:
         over = self._watch(values)
         if self._reduces():
             self._judge_plateau(values)
+        if isinstance(self.feed, Rows):
+            self.end_batch(self.feed.n_batches - 1)
         for callback in self.callbacks:
             callback.on_epoch_end(trainer.history.epochs - 1, dict(values))
         self._set_rate()

@@ -61,6 +61,15 @@ def isas() -> tuple[str, ...]:
     return _runtime.available_isas()
 
 
+@pytest.fixture
+def all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads run as are asked for, where the work would not pay for them either."""
+    from cbp import _runtime
+
+    usual = _runtime.threads_for
+    monkeypatch.setattr(_runtime, "threads_for", lambda mflop, most=None: most or usual(mflop))
+
+
 @pytest.fixture(params=("avx512", "avx2", "baseline"))
 def isa(request: pytest.FixtureRequest, isas: tuple[str, ...]) -> Iterator[str]:
     """Each instruction set in turn, in force for the networks that the test makes."""

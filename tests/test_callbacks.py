@@ -92,6 +92,34 @@ def test_a_callback_may_set_the_rate():
     np.testing.assert_array_equal(run.net.parameters, other.net.parameters)
 
 
+def test_a_batch_callback_may_set_the_rate():
+    """From the next update on."""
+
+    class Halve(cbp.Callback):
+        def on_train_batch_end(self, batch, logs):
+            self.trainer.learning_rate /= 2
+
+    run, other = trainer(), trainer(schedule=lambda step: 0.001 / 2**step)
+    run.fit(X, T, 2, callbacks=Halve())
+    other.fit(X, T, 2)
+    np.testing.assert_array_equal(run.net.parameters, other.net.parameters)
+
+
+def test_the_last_batch_of_an_epoch_ends_with_its_numbers():
+    """They are in the history by then, so that a checkpoint from there keeps them."""
+
+    class Look(cbp.Callback):
+        seen = []
+
+        def on_train_batch_end(self, batch, logs):
+            self.seen.append((batch, *self.trainer.history.last().values()))
+
+    run = trainer(metrics="r2")
+    history = run.fit(X, T, 2, callbacks=Look())
+    ends = [(6, *numbers) for numbers in zip(history["loss"], history["r2"])]
+    assert [each for each in Look.seen if each[0] == 6] == ends and len(Look.seen) == 14
+
+
 def test_stop():
     """The epoch that stops is the last; fit returns, and the next fit goes on."""
     run, whole = trainer(), trainer()

@@ -53,11 +53,14 @@ RNG_MASK = np.random.default_rng(3).random((8, 6)) < 0.7
 # Loads every checkpoint of a folder, trains on, with another number of threads, and saves.
 CHILD = """
 import sys, pathlib, numpy as np, cbp
-folder = pathlib.Path(sys.argv[1])
+from cbp import _runtime
+folder, n_threads = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+_runtime.threads_for = lambda mflop, most=None: most  # however little there is to do
 data = np.load(folder / "data.npz")
 for path in sorted(folder.glob("*.run")):
-    trainer = cbp.Trainer.load_checkpoint(path, n_threads=int(sys.argv[2]))
+    trainer = cbp.Trainer.load_checkpoint(path, n_threads=n_threads)
     trainer.fit(data["X"], data["Y"], epochs=int(sys.argv[3]) - trainer.history.epochs)
+    assert trainer.threads_used == (n_threads if _runtime.openmp() else 1)
     trainer.save_checkpoint(path)
 """
 
@@ -146,21 +149,27 @@ SCHEDULES = [
 ]  # fmt: skip
 
 
-def test_a_run_goes_on_under_every_schedule(tmp_path):
-    """The rates go on where they were, between epochs and inside one."""
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_every_optimizer_goes_on_under_every_schedule(tmp_path, schedule, dtype):
+    """The rates go on where they were, between epochs and inside one, and so do penalties,
+    clipping and the running mean; Rprop, which has one batch an epoch, between epochs."""
+    more = {"schedule": schedule, "l1": 1e-4, "clip_norm": 1.0, "average": 0.9}
     expected = {}
-    for number, schedule in enumerate(SCHEDULES):
-        whole = trainer_of("adam", "float32", schedule=schedule)
+    for name in OPTIMIZERS:
+        whole = trainer_of(name, dtype, **more)
         whole.fit(X, Y, epochs=7)
-        for epoch, batch in ((1, 2), (4, 4)):
-            part = trainer_of("adam", "float32", schedule=schedule)
-            path = tmp_path / f"{number}-{epoch}.run"
+        for epoch, batch in ((1, 2), (4, 4)) if name != "rprop" else ((1, 0), (4, 0)):
+            part = trainer_of(name, dtype, **more)
+            path = tmp_path / f"{name}-{epoch}.run"
             save = At(epoch, batch, lambda: part.save_checkpoint(path))
             part.fit(X, Y, epochs=epoch + 1, callbacks=save)
             expected[path] = whole
-    continued(tmp_path, (X, Y), 7, 1)
+    continued(tmp_path, (X, Y), 7, 2)
     for path, trainer in expected.items():
-        assert_same(cbp.Trainer.load_checkpoint(path), trainer)
+        again = cbp.Trainer.load_checkpoint(path)
+        assert_same(again, trainer)
+        assert np.array_equal(again._mean, trainer._mean)
 
 
 def test_patience_goes_on(tmp_path):

@@ -226,6 +226,7 @@ def test_scipy_finds_the_least_squares_solution():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.usefixtures("all_threads")
 def test_threads_do_not_show(threads, dtype):
     """Any number of threads gives the bits of one; a row's bits do not depend on other rows."""
     rows = rng.normal(size=(600, 20))

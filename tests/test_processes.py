@@ -211,12 +211,14 @@ def steps_taken(trainer: cbp.Trainer) -> int:
 
 @pytest.mark.no_sanitizer
 @pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.usefixtures("all_threads")
 def test_ctrl_c_ends_fit_with_the_last_completed_update(n_threads):
     """Within 200 ms; the weights are those of a run that was told to stop after as many updates."""
     X, y = data(3000, 64)
     trainer = make([64, 128, 10], 32, n_threads=n_threads)
     waits = [interrupted(trainer, X, y, 0.2) for _ in range(3)]
     assert sorted(waits)[1] <= 0.2, waits
+    assert trainer.threads_used == (n_threads if _runtime.openmp() else 1)
     steps = steps_taken(trainer)
     batches = -(-3000 // 32)
     assert steps > batches

@@ -123,6 +123,7 @@ def test_what_has_no_statistics_is_refused():
 # ---- arithmetic -------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("all_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [(4, 1), (17, 33, 5), (16, 16, 16)])
 def test_every_way_through_the_network_scales_alike(isa, dtype, sizes):
@@ -197,6 +198,7 @@ def test_large_inputs_of_other_types_are_scaled_too(tmp_path, dtype):
     assert np.array_equal(nets[0].predict(mapped), nets[1].predict(X.astype(np.float32)))
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_threads_do_not_show():
     """Statistics and training are the same for any number of threads."""
     X, Y = rows(5000), RNG.normal(size=(5000, 1))

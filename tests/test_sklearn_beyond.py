@@ -211,6 +211,7 @@ def test_dtype_is_a_choice():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, "auto"])
+@pytest.mark.usefixtures("all_threads")
 def test_threads_do_not_show(n_threads):
     """Whatever n_threads is, the bits are the same."""
     rng = np.random.default_rng(0)

@@ -64,6 +64,7 @@ def test_values_are_those_of_astype(isa, keep_types, dtype, name, columns):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("name", TYPES)
+@pytest.mark.usefixtures("all_threads")
 def test_training_on_other_types(keep_types, name, n_threads):
     """fit, evaluate and validation convert minibatch by minibatch, to the bits of X.astype."""
     rows = of_type(name, 60, 5)
