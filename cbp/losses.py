@@ -7,6 +7,7 @@ a row and then averaged (or summed) over the rows. Formulas: docs/training.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check
+from . import _check, schedules
 from ._backprop import LOSSES as CODES
 from ._backprop import Objective
 from .activations import OUTPUT_ONLY, returned
@@ -82,6 +83,10 @@ class Loss:
     def n_targets(self, n_outputs: int) -> int:
         """Return how many columns the targets of a network with so many outputs have."""
         return n_outputs
+
+    def point(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what metrics compare with the targets, (n_samples, n_targets), of outputs."""
+        return outputs
 
     def check_activation(self, activation: str) -> None:
         """Raise ValueError if the loss does not go with this output activation."""
@@ -296,6 +301,11 @@ class Quantile(Loss):
             )
         return n_outputs // count
 
+    def point(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what metrics compare with the targets: the level nearest 0.5."""
+        nearest = np.abs(np.array(self._levels) - 0.5).argmin()
+        return outputs[:, nearest :: len(self._levels)]
+
 
 @dataclass(frozen=True)
 class Poisson(Loss):
@@ -337,6 +347,10 @@ class Poisson(Loss):
                 f"row {row}, column {column}: counts and rates are at least 0."
             )
         return targets
+
+    def point(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what metrics compare with the targets: the rate."""
+        return schedules.power(math.e, outputs)
 
 
 @dataclass(frozen=True)
@@ -403,6 +417,10 @@ class GaussianNLL(Loss):
                 "the targets."
             )
         return n_outputs // 2
+
+    def point(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what metrics compare with the targets: the means."""
+        return outputs[:, : outputs.shape[1] // 2]
 
     def mean_and_variance(self, outputs: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the means and the variances, each (n_samples, n_targets), of a network's outputs.
@@ -587,6 +605,8 @@ class Focal(_Categorical):
         alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
         for alpha in alphas if self.alpha is not None else ():
             _check.number(alpha, "alpha", least=0.0)
+        if alphas == ():
+            raise ValueError("`alpha` must hold a number for each class, got ().")
 
     def check_activation(self, activation: str) -> None:
         """Raise ValueError if the loss does not go with this output activation."""

@@ -633,10 +633,9 @@ class Network:
             Targets (n_samples, n_outputs), or (n_samples,) for one output; integer labels
             (n_samples,) for a softmax output.
         loss : str or loss object
-            "squared_error" (any output but softmax), "binary_cross_entropy" (sigmoid),
-            "categorical_cross_entropy" (softmax), or an object such as
-            ``cbp.SquaredError(reduction="sum")``. "auto": the cross-entropy of a softmax or
-            sigmoid output, else squared error.
+            A name or an object as `Trainer` takes it, ``cbp.SquaredError(reduction="sum")`` for
+            instance. "auto": the cross-entropy of a softmax, log_softmax or sigmoid output, else
+            squared error.
         sample_weight : array_like, (n_samples,), optional
             How much each row counts, at least 0; 1 by default.
         l2 : float

@@ -22,6 +22,7 @@ from . import metrics as _metrics
 from . import rate_finder, schedules
 from ._feeding import CHUNK, Data
 from ._training import OPTIMIZERS, Diverged, Loop
+from .activations import OUTPUT_ONLY
 from .exceptions import DivergenceError
 from .history import History
 from .network import REDUCTIONS, Network, parameter_like
@@ -40,10 +41,11 @@ class Trainer:
     net : Network
         Its parameters are changed in place.
     loss : str or loss object
-        "squared_error" (any output but softmax), "binary_cross_entropy" (sigmoid output),
-        "categorical_cross_entropy" (softmax output), or an object such as
-        ``cbp.SquaredError(reduction="sum")``. "auto": the cross-entropy of a softmax or sigmoid
-        output, else squared error.
+        "squared_error", "absolute_error", "huber", "quantile" (any output but softmax and
+        log_softmax), "poisson", "gaussian_nll" (identity output), "binary_cross_entropy" (sigmoid
+        output), "categorical_cross_entropy" (softmax or log_softmax output), "focal" (those
+        three), or an object such as ``cbp.SquaredError(reduction="sum")``. "auto": the
+        cross-entropy of a softmax, log_softmax or sigmoid output, else squared error.
     optimizer : str or optimizer object
         "sgd", "momentum" (0.9), "nesterov" (0.9), "rmsprop", "adagrad", "adam", "adamw", "nadam",
         "lion", "rprop" (all rows: `batch_size` None), or an object such as
@@ -607,14 +609,16 @@ class Trainer:
         -------
         dict
             "loss", and the trainer's metrics; without any, "accuracy" if the network is a
-            classifier: softmax output, or one output with binary cross-entropy.
+            classifier: softmax output, or one sigmoid output with a loss of probabilities; not
+            where targets are missing.
 
         Raises
         ------
         TypeError, ValueError, RuntimeError
             As in `fit`.
         """
-        data, names = self._data(X, Y, sample_weight), self.metrics or self._usual_metrics()
+        data = self._data(X, Y, sample_weight)
+        names = self.metrics or self._usual_metrics(data.targets)
         self._check_measurable(data, names)
         return self._measure(data, ("loss", *names))
 
@@ -834,12 +838,7 @@ class Trainer:
 
     def _check_metrics(self) -> None:
         """Refuse metrics that do not go with the network's outputs."""
-        output, n_outputs = self.net.activations[-1], self.net.sizes[-1]
-        if self.metrics and self.loss.n_targets(n_outputs) != n_outputs:
-            raise ValueError(
-                f"`metrics` do not go with `loss` {self.loss.name} of {n_outputs} outputs, which "
-                f"are not one for each target: take the loss itself."
-            )
+        output = self.net.activations[-1]
         for name in self.metrics:
             of_classes = name.startswith(_metrics.OF_CLASSES)
             if of_classes and output not in _CLASSIFIERS:
@@ -863,10 +862,17 @@ class Trainer:
                 "The sample weights must not all be 0 where metrics are asked: "
                 "give some rows a weight."
             )
-        if names and data.targets.values is not None and np.isnan(data.targets.values).any():
-            raise ValueError(
-                "`Y` must have no NaN where metrics are asked: metrics know no missing targets."
-            )
+        columns = self.loss.n_targets(self.net.sizes[-1])
+        if names and data.targets.values is not None:
+            if np.isnan(data.targets.values).any():
+                raise ValueError(
+                    "`Y` must have no NaN where metrics are asked: metrics know no missing targets."
+                )
+            if data.targets.values.shape[1] != columns:  # a loss of one's own takes any number
+                raise ValueError(
+                    f"`Y` must have {_check.count(columns, 'column')} (the network's outputs) where "
+                    f"metrics are asked, got {data.targets.values.shape[1]}."
+                )
         of_classes = [name for name in names if name.startswith(("accuracy", "top_"))]
         if of_classes and data.targets.values is not None:
             _metrics.check_classes(data.targets.values, "Y")
@@ -916,11 +922,13 @@ class Trainer:
             "average_decay": self.average or 0.0,
         }
 
-    def _usual_metrics(self) -> tuple[str, ...]:
-        """Return what a classifier is judged by."""
-        one_question = self.loss.name == "binary_cross_entropy" and self.net.sizes[-1] == 1
-        classifier = self.loss.name == "categorical_cross_entropy" or one_question
-        return ("accuracy",) if classifier else ()
+    def _usual_metrics(self, targets: losses.Targets) -> tuple[str, ...]:
+        """Return what a classifier is judged by, where all targets are there."""
+        of_probabilities = self.loss.name in ("binary_cross_entropy", "focal")
+        one_question = of_probabilities and self.net.sizes[-1] == 1
+        categorical = self.net.activations[-1] in OUTPUT_ONLY and self.loss.name != "custom"
+        whole = targets.values is None or not np.isnan(targets.values).any()
+        return ("accuracy",) if (one_question or categorical) and whole else ()
 
     def _measure(self, data: Data, names: tuple[str, ...]) -> dict[str, float]:
         """Return "loss" and metrics of these rows, in one pass over them.
@@ -948,7 +956,7 @@ class Trainer:
                 t = net._in_own_units(part.targets.values)
             for one in meters.values():
                 assert t is not None and y is not None
-                one.add(t, y, part.weight)
+                one.add(t, self.loss.point(y), part.weight)
         if self.loss.reduction == "mean":
             total = total / weight_sum if weight_sum else 0.0
         result = {"loss": total} if "loss" in names else {}

@@ -236,6 +236,14 @@ def test_classifiers_standardise_inputs_alone():
     assert np.allclose(net.scaling.input_shift, X.mean(0))
 
 
+def test_losses_that_cannot_follow_are_refused():
+    """Where outputs are in standardised units, so must the targets be."""
+    X, Y = rows(), RNG.normal(size=(300, 1)) * 1e3 + 1e4
+    net, _ = trained(X, Y)
+    with pytest.raises(ValueError, match="`loss` poisson does not go with"):
+        net.gradient(X, np.abs(Y), "poisson")
+
+
 # ---- what belongs to the network --------------------------------------------------------------
 
 

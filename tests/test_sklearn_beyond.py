@@ -315,3 +315,56 @@ def test_poisson_follows_scikit_learn(solver, weighted):
     assert b.out_activation_ == a.out_activation_ == "exp" and b.predict(X).min() > 0
     with pytest.raises(ValueError, match="negative|at least 0|below 0"):
         quick(MLPRegressor, loss="poisson").fit(X, y - 1)
+
+
+def test_quantiles():
+    """One output a level: predict is the median, predict_quantiles has all, in order."""
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(-1, 1, (1500, 1))
+    y = rows[:, 0] + rng.normal(size=1500) * (1.2 + rows[:, 0])
+    options = {"max_iter": 150, "learning_rate_init": 0.01, "hidden_layer_sizes": (20,)}
+    model = quick(MLPRegressor, loss=cbp.Quantile([0.1, 0.5, 0.9]), **options).fit(rows, y)
+    quantiles = model.predict_quantiles(rows)
+    assert quantiles.shape == (1500, 3)
+    below = (y[:, np.newaxis] < quantiles).mean(axis=0)
+    np.testing.assert_allclose(below, [0.1, 0.5, 0.9], atol=0.05)
+    assert (model.predict(rows) == quantiles[:, 1]).all()
+    several = quick(MLPRegressor, loss=cbp.Quantile([0.25, 0.75]), max_iter=3)
+    several.fit(rows, np.c_[y, -y, 2 * y])
+    assert several.predict(rows).shape == (1500, 3)
+    assert several.predict_quantiles(rows).shape == (1500, 3, 2)
+    assert not hasattr(quick(MLPRegressor), "predict_quantiles")
+
+
+def test_means_with_their_spread():
+    """A Gaussian likelihood learns means; early stopping scores them."""
+    y = X @ np.array([1.0, -2.0, 0.5, 1.0])
+    options = {"max_iter": 200, "learning_rate_init": 0.02, "early_stopping": True}
+    model = quick(MLPRegressor, loss="gaussian_nll", **options).fit(X, y)
+    assert model.predict(X).shape == (150,) and model.score(X, y) > 0.8
+    assert model.network_.sizes == (4, 10, 2)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", cbp.Huber(0.3)])
+def test_robust_losses_bear_outliers(loss):
+    """A few wild targets do not move the rest."""
+    y = X @ np.array([1.0, -2.0, 0.5, 1.0])
+    wild = y.copy()
+    wild[::10] += 100
+    options = {"max_iter": 300, "learning_rate_init": 0.02, "tol": 0.0, "n_iter_no_change": 300}
+    robust = quick(MLPRegressor, loss=loss, **options).fit(X, wild)
+    plain = quick(MLPRegressor, **options).fit(X, wild)
+    assert robust.score(X, y) > 0.8 > plain.score(X, y)
+
+
+def test_losses_of_classifiers():
+    """Focal loss, label smoothing, and whatever else goes with the output."""
+    options = {"max_iter": 150, "learning_rate_init": 0.02}
+    plain = quick(**options).fit(X, Y)
+    for loss in (cbp.CategoricalCrossEntropy(label_smoothing=0.1), cbp.Focal(gamma=1.0)):
+        model = quick(loss=loss, **options).fit(X, Y)
+        assert model.score(X, Y) > 0.9
+        assert model.loss_curve_ != plain.loss_curve_
+    assert quick(loss=cbp.Focal(), **options).fit(X, Y == 0).score(X, Y == 0) > 0.9
+    with pytest.raises(ValueError, match="softmax"):
+        quick(loss="squared_error").fit(X, Y)
