@@ -291,16 +291,7 @@ class Run:
         """Reduce the rate where nothing got better for long enough."""
         schedule, state = self.trainer.schedule, self.trainer._plateau
         assert isinstance(schedule, schedules.ReduceOnPlateau) and state is not None
-        value = _loss_like(schedule.monitor or self.usual, values)
-        if value < state["best"] - (schedule.min_delta if state["best"] < math.inf else 0.0):
-            state["best"], state["waited"] = value, 0.0
-        elif state["resting"] > 0.0:
-            state["resting"] -= 1.0
-        else:
-            state["waited"] += 1.0
-            if state["waited"] >= schedule.patience:
-                state["factor"] *= schedule.factor
-                state["waited"], state["resting"] = 0.0, float(schedule.cooldown)
+        schedule._judge(state, _loss_like(schedule.monitor or self.usual, values))
 
     def _set_rate(self) -> None:
         self.trainer._loop.learning_rate = self.trainer._constant_rate()

@@ -1240,9 +1240,12 @@ cdef class Loop:
     @property
     def batch_loss(self):
         """The loss of the last minibatch before its update."""
+        cdef double total = self.t.step.batch.total
+        if self.t.by_rows:
+            return self.t.loss / self.t.step.batch.n
         if not self.t.batch.mean:
             return self.t.loss
-        return self.t.loss / self.t.step.batch.total if self.t.step.batch.total > 0.0 else 0.0
+        return self.t.loss / total if total > 0.0 else 0.0
 
     def batch_rows(self):
         """The numbers of the last minibatch's rows, as a list."""

@@ -284,6 +284,26 @@ class ReduceOnPlateau:
         if self.monitor is not None and not isinstance(self.monitor, str):
             raise TypeError(f"`monitor` must be a string, got {_check.shown(self.monitor)}.")
 
+    def _start(self) -> dict[str, float]:
+        """Return the state of a run that has not begun."""
+        return {"factor": 1.0, "best": math.inf, "waited": 0.0, "resting": 0.0}
+
+    def _judge(self, state: dict[str, float], value: float) -> None:
+        """Take note of an epoch's number, less being better."""
+        if value < state["best"] - (self.min_delta if state["best"] < math.inf else 0.0):
+            state["best"], state["waited"] = value, 0.0
+        elif state["resting"] > 0.0:
+            state["resting"] -= 1.0
+        else:
+            state["waited"] += 1.0
+            if state["waited"] >= self.patience:
+                state["factor"] *= self.factor
+                state["waited"], state["resting"] = 0.0, float(self.cooldown)
+
+    def _rate(self, state: dict[str, float], learning_rate: float) -> float:
+        """Return the present rate where the first one is `learning_rate`."""
+        return max(learning_rate * state["factor"], min(learning_rate, self.least))
+
 
 def checked(schedule: Any) -> Schedule | ReduceOnPlateau | Callable[[int], float] | None:
     """Return `schedule`, which must be None, an object of this module, or a function."""

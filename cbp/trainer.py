@@ -172,7 +172,7 @@ class Trainer:
         self._interrupted = b""  # what the epoch that it stands in was of: see `fingerprint`
         self._plateau: dict[str, float] | None = None
         if isinstance(self._schedule, schedules.ReduceOnPlateau):
-            self._plateau = {"factor": 1.0, "best": math.inf, "waited": 0.0, "resting": 0.0}
+            self._plateau = self._schedule._start()
         self._watch: dict[str, Any] | None = None  # of a run that is on: see `Run`
         self._fitting = False
         self._run: _run.Run | None = None  # the one that is on
@@ -905,7 +905,7 @@ class Trainer:
         """Return the rate between two changes of it."""
         rate = self.learning_rate
         if isinstance(self.schedule, schedules.ReduceOnPlateau) and self._plateau is not None:
-            rate = max(rate * self._plateau["factor"], min(rate, self.schedule.least))
+            rate = self.schedule._rate(self._plateau, rate)
         return rate
 
     def _regularisation(self) -> dict[str, Any]:

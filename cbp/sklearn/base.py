@@ -25,15 +25,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
-from .. import _check, _runtime, callbacks, optimizers, schedules
-from .._backprop import ACTIVATIONS
+from .. import _check, _runtime, callbacks, optimizers
 from .._progress import Progress
 from .._training import Diverged
+from ..activations import ACTIVATIONS, OUTPUT_ONLY, Activation
 from ..callbacks import Callback, wants_batches
 from ..exceptions import DivergenceError
-from ..losses import Loss, Targets
+from ..losses import LOSSES, Loss, Targets
 from ..network import Network, parameter_like
 from . import runs
 from .runs import Held, Optimizer, Rows, Run, Seat
@@ -44,8 +49,15 @@ validated = _fit_context(prefer_skip_nested_validation=True)
 STOCHASTIC = ("sgd", "adam")
 # scikit-learn's names of activations, and the network's.
 NAMES: dict[str, str] = {"logistic": "sigmoid", "exp": "identity"}
+# What may stand in a hidden layer.
+HIDDEN = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
 # Numbers in the orders of one run of the loop.
 _MOST_ORDERS = 2**20
+
+# What L-BFGS knows nothing of.
+_OF_MINIBATCHES = (
+    "schedule", "dropout", "clip_norm", "restore_best", "max_seconds", "callbacks", "progress",
+)  # fmt: skip
 
 _NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -62,6 +74,7 @@ class Estimator(BaseEstimator):
 
     # What is not named here is checked where it is used.
     _parameter_constraints: dict[str, list[Any]] = {
+        "activation": [StrOptions({"logistic", *HIDDEN}), list, tuple, Activation],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -88,6 +101,8 @@ class Estimator(BaseEstimator):
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "restore_best": ["boolean", None],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
     }
@@ -96,6 +111,7 @@ class Estimator(BaseEstimator):
     # What this class reads of the parameters and sets itself, for type checkers.
     hidden_layer_sizes: Any
     activation: Any
+    loss: Any
     solver: str
     n_outputs_: int
     out_activation_: str
@@ -189,9 +205,9 @@ class Estimator(BaseEstimator):
                 f"`activation` must name {_check.count(n_hidden, 'hidden layer')}, "
                 f"got {len(self.activation)}."
             )
-        for name in (*names, self.activation):
+        for name in names:
             if isinstance(name, str):
-                _check.choice(name, "activation", ["logistic", *ACTIVATIONS])
+                _check.choice(name, "activation", ["logistic", *HIDDEN])
         return names
 
     def __getstate__(self) -> dict[str, Any]:
@@ -236,29 +252,53 @@ class Estimator(BaseEstimator):
                 f"A warm start needs the layers of the previous fit, {list(net.sizes)}, "
                 f"got {units}: set `warm_start=False`."
             )
+        lbfgs = self.solver == "lbfgs" and self.optimizer is None
+        for name in _OF_MINIBATCHES if lbfgs else ():
+            if getattr(self, name):
+                raise ValueError(f"`{name}` needs minibatches: set `solver` to 'sgd' or 'adam'.")
+        train = held = None
+        if self.early_stopping and validation is None and not lbfgs:
+            train, held = self._split(X, Y, sample_weight)
         if first and self.standardize:
             if scipy.sparse.issparse(X):
                 raise ValueError("`standardize` needs dense rows: scale the columns of X instead.")
-            net._prepare(self._loss, X, Y)
+            net._prepare(self._loss, X, Y, train)
             self._scaling = net.scaling
         rows = Rows(X, net._targets(self._loss, Y, X.shape[0]), weight)
         rows.constants = self._constants(rows.targets)
-        held = None if validation is None else self._held(validation, net)
-        if self.solver == "lbfgs" and self.optimizer is None:
+        if validation is not None:
+            held = self._held(validation, net)
+        if lbfgs:
             self._fit_lbfgs(rows, held)
         else:
-            self._fit_stochastic(rows, Y, sample_weight, held, incremental)
+            self._fit_stochastic(rows, train, held, incremental)
         if not _check.is_finite(net.parameters):
             raise NonFiniteError(_NON_FINITE, self.n_iter_, 1, 1)
         return self
 
     def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return X, float32 or float64, and y as scikit-learn checks them."""
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
-            dtype=(np.float64, np.float32), reset=reset, **self._validation,
-        )  # fmt: skip
+        options = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
+        if isinstance(self.loss, Loss) and self.loss.masks:  # NaN in y stands for nothing
+            X = validate_data(self, X, reset=reset, **options)
+            y = check_array(y, ensure_2d=False, ensure_all_finite="allow-nan", dtype=np.float64)
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(
+                self, X, y, multi_output=True, reset=reset, **options, **self._validation
+            )
         return X, y
+
+    def _loss_for(self, output: str, usual: str) -> Loss:
+        """Return the loss: the object that was given, or the one of that name; `usual` is what
+        the name "log_loss" stands for."""
+        loss = self.loss
+        if not isinstance(loss, Loss):
+            loss = LOSSES[usual if loss == "log_loss" else loss]()
+        if loss.reduction != "mean":
+            raise ValueError("`loss` must have `reduction='mean'` in an estimator.")
+        loss.check_activation(NAMES.get(output, output))
+        return loss
 
     def _initialize(self, units: list[int], dtype: Any) -> None:
         """Draw the weights as scikit-learn draws them, and forget what was learnt before."""
@@ -356,17 +396,12 @@ class Estimator(BaseEstimator):
 
     # ---- gradient descent on minibatches --------------------------------------------------------
 
-    def _fit_stochastic(
-        self, rows: Rows, Y: Any, sample_weight: Any, held: Held | None, incremental: bool
-    ) -> None:
+    def _fit_stochastic(self, rows: Rows, train: Any, held: Held | None, incremental: bool) -> None:
         net = self._network()
         if not hasattr(self, "loss_curve_"):
             self._begin_record()
         if not (incremental and hasattr(self, "_optimizer")):
             self._optimizer = self._new_optimizer(net)
-        train = None
-        if self.early_stopping and held is None:
-            train, held = self._split(rows, Y, sample_weight)
         restore = self.early_stopping if self.restore_best is None else self.restore_best
         if held is not None:
             if self.__dict__.get("validation_scores_") is None:
@@ -388,16 +423,17 @@ class Estimator(BaseEstimator):
                 )
             batch_size = min(int(self.batch_size), n)
         self.n_iter_ = 0
-        run = Run(self, net, rows, train, batch_size)
         limit = 1 if incremental else self.max_iter
-        seated = self._seated(net)
+        seated = self._seated(net, batch_size)
+        run = Run(self, net, rows, train, batch_size, list(filter(wants_batches, seated)))
         until = time.monotonic() + (self.max_seconds or np.inf)
         seconds = 0.0
         try:
             for callback in seated:
                 callback.on_train_begin({})
             with Progress(limit, self.progress) as shown:
-                one = held is not None or bool(seated) or shown.shown
+                plateau = self._optimizer.plateau
+                one = held is not None or bool(seated) or shown.shown or plateau is not None
                 while self.n_iter_ < limit:
                     if self.max_seconds is not None:
                         seconds = until - time.monotonic()
@@ -432,26 +468,39 @@ class Estimator(BaseEstimator):
         for callback in seated:
             callback.on_train_end({})
 
-    def _seated(self, net: Network) -> list[Callback]:
+    def _seated(self, net: Network, batch_size: int) -> list[Callback]:
         """Return the callbacks, each with what it finds as its trainer."""
         checked = callbacks.checked(self.callbacks)
-        seat = Seat(self, net)
+        seat = Seat(self, net, batch_size)
         for callback in checked:
-            if wants_batches(callback):
-                raise ValueError("`callbacks` of an estimator are not called for minibatches.")
             callback.trainer = seat  # type: ignore[assignment]
         return checked
+
+    def _numbers(self) -> dict[str, float]:
+        """Return what the last epoch is told by, the most telling last."""
+        values = {"loss": self.loss_}
+        if self.validation_scores_ is not None:
+            values["val_score"] = self.validation_scores_[-1]
+        if self.__dict__.get("validation_loss_curve_"):
+            values["val_loss"] = self.validation_loss_curve_[-1]
+        return values
+
+    def _judge_plateau(self) -> None:
+        """Show a ReduceOnPlateau the last epoch."""
+        values = self._numbers()
+        name = self.schedule.monitor or list(values)[-1]
+        value = values[_check.choice(name, "monitor", list(values))]
+        value = -value if name == "val_score" else value
+        self.schedule._judge(self._optimizer.plateau, np.inf if np.isnan(value) else value)
 
     def _called_back(self, seated: list[Callback]) -> bool:
         """Tell the callbacks of the last epoch, and return whether one wants no more."""
         if not seated:
             return False
         seat: Any = seated[0].trainer
-        seat.history.append_losses([self.loss_])
-        if self.validation_scores_ is not None:
-            seat.history.amend({"val_score": self.validation_scores_[-1]})
-        if self.__dict__.get("validation_loss_curve_"):
-            seat.history.amend({"val_loss": self.validation_loss_curve_[-1]})
+        values = self._numbers()
+        seat.history.append_losses([values.pop("loss")])
+        seat.history.amend(values)
         for callback in seated:
             callback.on_epoch_end(len(self.loss_curve_) - 1, seat.history.last())
         return bool(seat.stopped)
@@ -469,7 +518,8 @@ class Estimator(BaseEstimator):
             rule, starts = "adam", (0.0, 0.0)
             hyper = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
         else:
-            plan, hyper = self.learning_rate, {"momentum": self.momentum}
+            plan = self.learning_rate if self.schedule is None else "constant"
+            hyper = {"momentum": self.momentum}
             rule = "nesterov" if self.nesterovs_momentum else "momentum"
             if not self.momentum:
                 rule, starts = "sgd", ()
@@ -477,15 +527,6 @@ class Estimator(BaseEstimator):
         hyper = {name: float(value) for name, value in hyper.items()}
         power_t = float(self.power_t)
         return Optimizer(rule, hyper, starts, net, plan=plan, power_t=power_t, seed=seed)
-
-    def _schedule(self) -> Any:
-        """Return the schedule, checked."""
-        if isinstance(self.schedule, schedules.ReduceOnPlateau):
-            raise ValueError(
-                "`schedule` must not be ReduceOnPlateau here: use `solver='sgd'` with "
-                "`learning_rate='adaptive'`."
-            )
-        return schedules.checked(self.schedule)
 
     def _extras(self, net: Network) -> dict[str, Any]:
         """Return what the loop is to do beside."""
@@ -497,10 +538,10 @@ class Estimator(BaseEstimator):
             "dropout": [layer.dropout or 0.0 for layer in net.layers],
         }
 
-    def _split(self, rows: Rows, Y: Any, weight: Any) -> tuple[NDArray[np.intp], Held]:
+    def _split(self, X: Any, Y: Any, weight: Any) -> tuple[NDArray[np.intp], Held]:
         """Return the rows to train on, and those held out, chosen as scikit-learn chooses them."""
         train, held = train_test_split(
-            np.arange(rows.n),
+            np.arange(X.shape[0]),
             random_state=self._random_state,
             test_size=self.validation_fraction,
             stratify=self._strata(Y),
@@ -510,7 +551,8 @@ class Estimator(BaseEstimator):
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
-        return train, Held(rows.X[held], Y[held], None if weight is None else weight[held], None)
+        part = X.tocsr()[held] if scipy.sparse.issparse(X) else X[held]
+        return train, Held(part, Y[held], None if weight is None else weight[held], None)
 
     def _epochs_at_once(self, rows: Rows, n: int) -> int:
         """Return how many epochs may run before any rule could have its say."""
@@ -547,6 +589,8 @@ class Estimator(BaseEstimator):
                 if loss < best:
                     self.best_loss_ = loss
             self._optimizer.after_epoch(self.t_)
+            if self._optimizer.plateau is not None:
+                self._judge_plateau()
             if self._called_back(seated):
                 return True
             if self._no_improvement_count > self.n_iter_no_change:
@@ -587,6 +631,9 @@ class Estimator(BaseEstimator):
                 X, target, labels, weight, objective, 1, 0.0, None, None, n_threads
             )[0]
             total += len(X) if weight is None else weight.sum()
+        constants = self._constants(held.targets)
+        if constants is not None:
+            value += float(constants.sum() if held.weight is None else constants @ held.weight)
         return self._by_rows(net.dtype)["loss_factor"] * value / total
 
     def _after_divergence(self, error: Diverged, restore: bool) -> None:

@@ -10,14 +10,13 @@ from scipy.special import xlogy
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from .. import _check
-from .._backprop import ACTIVATIONS
-from ..losses import LOSSES, Loss, Targets
-from .base import NAMES, STOCHASTIC, Estimator, validated
+from ..losses import LOSSES, GaussianNLL, Loss, Quantile, Targets
+from .base import HIDDEN, STOCHASTIC, Estimator, validated
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
 
@@ -42,6 +41,11 @@ def _has_quantiles(estimator: Estimator) -> bool:
 def _levels(loss: Any) -> NDArray[np.float64]:
     """Return the levels of a quantile loss."""
     return np.atleast_1d(loss.levels)
+
+
+def _columns(out: NDArray[Any]) -> NDArray[Any]:
+    """Return predictions as the caller wrote the targets: one column as a row of numbers."""
+    return out.ravel() if out.shape[1] == 1 else np.ascontiguousarray(out)
 
 
 def _is_plain(y: Any) -> bool:
@@ -188,6 +192,13 @@ class MLPClassifier(ClassifierMixin, Estimator):
     array(['yes', 'no'], dtype='<U3')
     """
 
+    _parameter_constraints = {
+        **Estimator._parameter_constraints,
+        "loss": [StrOptions({"log_loss", *LOSSES}), Loss],
+        "output_activation": [StrOptions({"logistic", "sigmoid", "softmax"}), None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -307,9 +318,7 @@ class MLPClassifier(ClassifierMixin, Estimator):
                 "Multioutput target data is not supported: `y` must hold one label a row."
             )
         out = self.output_activation
-        if out is not None:
-            out = {"sigmoid": "logistic"}.get(out, out)
-            _check.choice(out, "output_activation", ["logistic", "softmax"])
+        out = {"sigmoid": "logistic"}.get(out, out)
         if kind == "multilabel-indicator":
             if out == "softmax":
                 raise ValueError("`output_activation` must be 'logistic' for multi-label targets.")
@@ -324,14 +333,10 @@ class MLPClassifier(ClassifierMixin, Estimator):
 
     def _head(self, Y: Any) -> tuple[int, str, Loss]:
         softmax = self._kind == "multiclass"
-        if isinstance(self.loss, Loss):
-            loss = self.loss
-        else:
-            name = _check.choice(self.loss, "loss", ["log_loss", *LOSSES])
-            if name == "log_loss":
-                name = "categorical_cross_entropy" if softmax else "binary_cross_entropy"
-            loss = LOSSES[name]()
-        loss.check_activation("softmax" if softmax else "sigmoid")
+        loss = self._loss_for(*(
+            ("softmax", "categorical_cross_entropy") if softmax
+            else ("logistic", "binary_cross_entropy")
+        ))  # fmt: skip
         n_outputs = len(self.classes_) if softmax else Y.shape[1]
         return n_outputs, "softmax" if softmax else "logistic", loss
 
@@ -628,6 +633,11 @@ class MLPRegressor(RegressorMixin, Estimator):
     True
     """
 
+    _parameter_constraints = {
+        **Estimator._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES)), Loss],
+        "output_activation": [StrOptions({"logistic", *HIDDEN}), None],
+    }
     _validation = {"y_numeric": True}
 
     def __init__(
@@ -715,23 +725,21 @@ class MLPRegressor(RegressorMixin, Estimator):
         return y.reshape(len(y), -1)
 
     def _head(self, Y: Any) -> tuple[int, str, Loss]:
-        loss = self.loss
-        if not isinstance(loss, Loss):
-            loss = LOSSES[_check.choice(loss, "loss", LOSSES)]()
         out = self.output_activation or "identity"
-        _check.choice(out, "output_activation", ["logistic", *ACTIVATIONS])
-        loss.check_activation(NAMES.get(out, out))
+        loss = self._loss_for(out, "")
         self._n_targets = Y.shape[1]
         if loss.name == "poisson":  # the network's output is the logarithm of the rate
             out = "exp"
-        each = {"quantile": lambda: len(_levels(loss)), "gaussian_nll": lambda: 2}
-        return self._n_targets * each.get(loss.name, lambda: 1)(), out, loss
+        each = 2 if loss.name == "gaussian_nll" else 1
+        if isinstance(loss, Quantile):
+            each = len(_levels(loss))
+        return self._n_targets * each, out, loss
 
     def _constants(self, targets: Targets) -> Any:
         if self._loss.name != "poisson":
             return None
         t = np.asarray(targets.values, np.float64)
-        return (xlogy(t, t) - t).sum(axis=1)
+        return np.nansum(xlogy(t, t) - t, axis=1)  # NaN: masked
 
     def _point(self, out: NDArray[Any]) -> NDArray[Any]:
         """Return one prediction for each target: the mean, or the quantile nearest the median."""
@@ -753,8 +761,13 @@ class MLPRegressor(RegressorMixin, Estimator):
         if not np.isfinite(out).all():
             return np.nan
         w = 1.0 if weight is None else weight[:, np.newaxis]
+        if self._loss.masks:
+            missing = np.isnan(truth)
+            w, truth = w * ~missing, np.where(missing, 0.0, truth)
+            mean = np.average(truth, axis=0, weights=w)
+        else:
+            mean = np.average(truth, axis=0, weights=weight)
         residual = (w * (truth - out) ** 2).sum(axis=0)
-        mean = np.average(truth, axis=0, weights=weight)
         total = (w * (truth - mean) ** 2).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             score = np.where(total > 0, 1 - residual / total, np.where(residual > 0, 0.0, 1.0))
@@ -810,24 +823,33 @@ class MLPRegressor(RegressorMixin, Estimator):
         """
         return self._fit(X, y, sample_weight, True)
 
-    def predict(self, X) -> NDArray[Any]:
-        """Return the outputs for each row.
+    def predict(self, X, return_std=False):
+        """Return the prediction for each row: where the loss has several outputs for a target, the
+        mean, or the quantile nearest the median.
 
         Parameters
         ----------
         X : array-like or sparse matrix, (n_samples, n_features)
+        return_std : bool, default=False
+            With ``loss="gaussian_nll"``: whether to return standard deviations as well.
 
         Returns
         -------
         ndarray, (n_samples,) or (n_samples, n_outputs)
+        std : ndarray of the same shape, if asked for
 
         Notes
         -----
         A C-ordered array of the fitted dtype, in a model that was fitted without column names, is
         only checked for its width and for finite values: a row takes some microseconds.
         """
-        out = self._point(self._forward(X))
-        return out.ravel() if out.shape[1] == 1 else np.ascontiguousarray(out)
+        out = self._forward(X)
+        if not return_std:
+            return _columns(self._point(out))
+        if not isinstance(self._loss, GaussianNLL):
+            raise ValueError("`return_std` needs a loss that knows one: `loss='gaussian_nll'`.")
+        mean, variance = self._loss.mean_and_variance(out)
+        return _columns(mean), _columns(np.sqrt(variance))
 
     @available_if(_has_quantiles)
     def predict_quantiles(self, X: Any) -> NDArray[Any]:

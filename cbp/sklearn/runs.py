@@ -6,7 +6,7 @@ What must not: when training ends, which is the estimators' to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import _runtime, schedules
 from .._training import OPTIMIZERS, Diverged, Loop
+from ..callbacks import Callback
 from ..history import History
 from ..losses import Targets
 from ..network import Network, parameter_like
@@ -52,6 +53,8 @@ class Optimizer:
         Like the parameters.
     place : dict
         Where the loop stands.
+    plateau : dict or None
+        Where a ReduceOnPlateau stands.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Optimizer:
         for state, start in zip(self.states, starts):
             state[...] = start
         self.place: dict[str, Any] = {}
+        self.plateau: dict[str, float] | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -146,10 +150,20 @@ class Seat:
         Whether a callback has called `stop`.
     """
 
-    def __init__(self, estimator: Any, net: Network) -> None:
-        self.estimator, self.net = estimator, net
+    def __init__(self, estimator: Any, net: Network, batch_size: int) -> None:
+        self.estimator, self.net, self.batch_size = estimator, net, batch_size
         self.history = History()
         self.stopped = False
+
+    @property
+    def loss(self) -> Any:
+        """The loss object."""
+        return self.estimator._loss
+
+    @property
+    def l2(self) -> float:
+        """The penalty of a whole minibatch of weight 1."""
+        return float(self.estimator.alpha / self.batch_size)
 
     @property
     def learning_rate(self) -> float:
@@ -169,9 +183,16 @@ class Run:
     """The compiled loop on one fit's rows, fed with one order after the other."""
 
     def __init__(
-        self, estimator: Any, net: Network, rows: Rows, train: Any, batch_size: int
+        self,
+        estimator: Any,
+        net: Network,
+        rows: Rows,
+        train: Any,
+        batch_size: int,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         optimizer = estimator._optimizer
+        self.callbacks = callbacks  # those that want to know of every minibatch
         self.rows, self.batch_size, self.optimizer = rows, batch_size, optimizer
         self.loop = Loop(
             net._core,
@@ -192,7 +213,12 @@ class Run:
         if optimizer.place:
             self.loop.set_state(optimizer.place)
             self.loop.rewind()
-        self.train, self.estimator, self.schedule = train, estimator, estimator._schedule()
+        self.train, self.estimator = train, estimator
+        self.schedule: Any = schedules.checked(estimator.schedule)
+        if not isinstance(self.schedule, schedules.ReduceOnPlateau):
+            optimizer.plateau = None
+        elif optimizer.plateau is None:
+            optimizer.plateau = self.schedule._start()
         self.n = rows.n if train is None else len(train)
         self.random_state = estimator._random_state if estimator.shuffle else None
         self.index = np.arange(self.n, dtype=np.intp)
@@ -213,20 +239,41 @@ class Run:
     def epochs(self, n_epochs: int, seconds: float = 0.0) -> NDArray[np.float64]:
         """Run that many epochs, or until `seconds` have passed, and return the loss of each; what
         ended them early is `error`."""
-        self.loop.learning_rate = self.optimizer.learning_rate
+        self.loop.learning_rate = self._constant_rate()
         orders: Any = self._orders(n_epochs)
         if self.rows.sparse:
             return self._sparse_epochs(n_epochs, orders)
         losses, before = np.empty(n_epochs), self.loop.epoch
+        one = orders is None or orders.ndim == 1
         try:
-            self.loop.run(losses, seconds, self.n_threads, orders, self._rates(n_epochs, self.n))
+            if self.callbacks:
+                self._by_batches(losses, 0, self.n, orders if one else orders[0])
+            else:
+                rates = self._rates(n_epochs, self.n)
+                self.loop.run(losses, seconds, self.n_threads, orders, rates)
         except (KeyboardInterrupt, Diverged) as error:
             self.error = error
         losses = losses[: self.loop.epoch - before]
         if self.rows.constants is not None:
-            one = orders is None or orders.ndim == 1
             losses += [self._constant(orders if one else orders[e]) for e in range(len(losses))]
         return losses
+
+    def _by_batches(self, losses: NDArray[Any], number: int, n: int, order: Any = None) -> int:
+        """Run one epoch of n rows a minibatch at a time; return how many there have been."""
+        before = self.loop.epoch
+        rates = self._rates(1, n)
+        if rates is None:
+            rates = np.full(-(-n // self.batch_size), self.loop.learning_rate)
+        first = self.loop.step
+        while self.loop.epoch == before:
+            # A minibatch without weight is not a step, and takes no rate.
+            step = self.loop.step - first
+            self.loop.run(losses, 0.0, self.n_threads, order, rates[step : step + 1])
+            logs = {"loss": self.loop.batch_loss}
+            for callback in self.callbacks:
+                callback.on_train_batch_end(number, logs)
+            number += 1
+        return number
 
     def _constant(self, order: NDArray[np.intp] | None) -> float:
         """Return what the rows' constants add to an epoch's loss: the mean over the rows of their
@@ -246,12 +293,15 @@ class Run:
     def _sparse_epochs(self, n_epochs: int, orders: Any) -> NDArray[np.float64]:
         losses, part = np.zeros(n_epochs), np.empty(1)
         for epoch in range(n_epochs):
-            order = orders[epoch] if self.random_state is not None else orders
+            order, number = orders[epoch] if self.random_state is not None else orders, 0
             try:
                 for piece in self.rows.pieces(order, self.batch_size):
                     n = len(piece[0])
                     self.loop.bind(*piece)
-                    self.loop.run(part, 0.0, self.n_threads, None, self._rates(1, n))
+                    if self.callbacks:
+                        number = self._by_batches(part, number, n)
+                    else:
+                        self.loop.run(part, 0.0, self.n_threads, None, self._rates(1, n))
                     losses[epoch] += part[0] * (n / self.n)
             except (KeyboardInterrupt, Diverged) as error:
                 self.error = error
@@ -260,10 +310,17 @@ class Run:
                 losses[epoch] += self._constant(order)
         return losses
 
+    def _constant_rate(self) -> float:
+        """Return the learning rate between two changes of it."""
+        rate = float(self.optimizer.learning_rate)
+        if self.optimizer.plateau is not None:
+            rate = self.schedule._rate(self.optimizer.plateau, rate)
+        return rate
+
     def _rates(self, n_epochs: int, n_rows: int) -> NDArray[np.float64] | None:
         """Return the learning rate of each step of epochs of so many rows, where it changes."""
         n_batches = -(-n_rows // self.batch_size)
-        if self.schedule is None:
+        if self.schedule is None or self.optimizer.plateau is not None:
             return self.optimizer.rates(n_epochs, n_batches, self.estimator.t_, self.n)
         return schedules.rates(
             self.schedule,
