@@ -7,7 +7,7 @@ room: other generators and other orders of summation solve some starts more or f
 
 from __future__ import annotations
 
-import itertools
+import importlib
 import json
 
 import article
@@ -85,65 +85,35 @@ def test_figure_5_never_leaves_its_minimum():
 
 # ---- family trees -------------------------------------------------------------------------------
 
-SIZES = (36, 12, 12, 6, 24)  # person and relation; two groups of 6; 12; 6; person
+# The cases, the net with its mask, and the rule of descent of 1986 are the gallery's.
 
 
 @pytest.fixture(scope="module")
-def trees(shared_data):
-    """The file, and its cases as arrays X (104, 36), Y (104, 24)."""
-    data = json.loads((shared_data / "family_trees.json").read_text(encoding="utf-8"))
-    people, relations = data["people"], data["relations"]
-    X, Y = np.zeros((104, 36)), np.zeros((104, 24))
-    for row, (person, relation, answers) in enumerate(data["cases"]):
-        X[row, people.index(person)] = X[row, 24 + relations.index(relation)] = 1
-        Y[row, [people.index(answer) for answer in answers]] = 1
-    return data, X, Y
-
-
-class FamilyTrees:
-    """The net of 1986 with its own rule of descent, on cbp's gradient."""
-
-    def __init__(self, parameters):
-        groups = np.zeros((36, 12))
-        groups[:24, :6] = groups[24:, 6:] = 1
-        first = cbp.Dense(12, mask=groups)
-        sizes = [36, first, *SIZES[2:]]
-        self.net = cbp.Network(sizes, "sigmoid", "sigmoid", dtype="float64", seed=1)
-        self.kept = np.ones(self.net.n_parameters)
-        self.kept[: groups.size] = groups.ravel()
-        self.net.parameters[:] = parameters * self.kept
-        self.velocity = np.zeros_like(self.kept)
-
-    def targets(self, X, Y):
-        """Y where there is an error: not for an output above .8 that should be 1, or below .2."""
-        y = self.net.predict(X)
-        return np.where(((Y == 1) & (y > 0.8)) | ((Y == 0) & (y < 0.2)), y, Y)
-
-    def sweep(self, X, Y, rate, momentum, decay):
-        """One update, the momentum of which may change from one to the next."""
-        net, v = self.net, self.velocity
-        _, gradient = net.loss_and_gradient(X, self.targets(X, Y), SUM)
-        v *= momentum
-        v -= rate * self.kept * gradient
-        net.parameters[:] = (net.parameters + v) * (1 - decay)
-
-    def right(self, X, Y):
-        """Whether each case has every output within .5 of its target."""
-        return (np.abs(self.net.predict(X) - Y) < 0.5).all(axis=1)
+def trees(repo_root):
+    """examples/gallery/family_trees.py, imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(repo_root / "examples" / "gallery"))
+        return importlib.import_module("family_trees")
 
 
 def test_the_cases_of_the_family_trees(trees):
     """104 cases, 112 facts, 8 cases with two answers, which are uncles and aunts."""
-    data, X, Y = trees
-    cases = data["cases"]
+    cases, (X, Y) = trees.cases(), trees.arrays()
     assert len(cases) == 104 and Y.sum() == 112 and X.sum() == 208
     assert sum(len(answers) == 2 for _, _, answers in cases) == 8
     assert {r for _, r, answers in cases if len(answers) == 2} == {"uncle", "aunt"}
-    count = {r: sum(relation == r for _, relation, _ in cases) for r in data["relations"]}
+    count = {r: sum(relation == r for _, relation, _ in cases) for r in trees.NAMES}
     assert count == {
         "son": 12, "daughter": 12, "father": 12, "mother": 12, "wife": 10, "husband": 10,
         "nephew": 8, "niece": 8, "sister": 6, "brother": 6, "uncle": 4, "aunt": 4,
     }  # fmt: skip
+
+
+def test_the_cases_are_hintons(trees, shared_data):
+    """Derived from who is married to whom and whose child, they are those of the data file."""
+    data = json.loads((shared_data / "family_trees.json").read_text(encoding="utf-8"))
+    assert [list(case) for case in trees.cases()] == data["cases"]
+    assert (trees.PEOPLE, trees.NAMES) == (data["people"], data["relations"])
 
 
 TREE_ERRORS = {
@@ -156,19 +126,19 @@ TREE_ERRORS = {
 }
 
 
-def sine_start():
+def sine_start(trees):
     """Parameters .3 sin(1), .3 sin(2), ..."""
-    sine = article._sine(SIZES, 0.3)
+    sine = article._sine(trees.SIZES, 0.3)
     layers = zip(sine["weights"], sine["biases"])
-    run = FamilyTrees(np.concatenate([part.ravel() for layer in layers for part in layer]))
+    run = trees.Net(np.concatenate([part.ravel() for layer in layers for part in layer]))
     assert run.kept.sum() == 630
     return run
 
 
 def test_golden_sweeps_of_the_family_trees(trees):
     """E is the known one before sweeps 0 to 100."""
-    _, X, Y = trees
-    run = sine_start()
+    X, Y = trees.arrays()
+    run = sine_start(trees)
     E = []
     for sweep in range(101):
         E.append(run.net.gradient(X, Y, SUM).loss)
@@ -178,8 +148,8 @@ def test_golden_sweeps_of_the_family_trees(trees):
 
 def test_golden_sweeps_of_the_trainer(trees):
     """The compiled step with its mask gives the same first twenty sweeps."""
-    _, X, Y = trees
-    run = sine_start()
+    X, Y = trees.arrays()
+    run = sine_start(trees)
     net = run.net
     trainer = cbp.Trainer(
         net, SUM, cbp.SGD(0.005, momentum=0.5), batch_size=None, shuffle=False, seed=1
@@ -194,28 +164,16 @@ def test_golden_sweeps_of_the_trainer(trees):
         assert E[t] == pytest.approx(TREE_ERRORS[t], rel=1e-9)
 
 
-def random_run(seed, X, Y, rate, decay, span):
-    """Share of the 100 training cases that are right after 1500 sweeps."""
-    rng = np.random.default_rng(seed)
-    n = sum(i * o + o for i, o in itertools.pairwise(SIZES))
-    run = FamilyTrees(rng.uniform(-span, span, n))
-    rows = rng.permutation(104)[4:]
-    for sweep in range(1500):
-        run.sweep(X[rows], Y[rows], rate, 0.5 if sweep < 20 else 0.9, decay)
-    return run.right(X[rows], Y[rows]).mean()
-
-
 @pytest.mark.slow
 def test_family_trees_are_learnt(trees):
     """ε = .05, decay .0002, start ±1: on average at least 90 % of the training cases are right."""
-    _, X, Y = trees
-    assert np.mean([random_run(seed, X, Y, 0.05, 0.0002, 1.0) for seed in range(12)]) >= 0.9
+    X, Y = trees.arrays()
+    assert np.mean([trees.run(seed, X, Y, 0.05, 0.0002, 1.0)[0] for seed in range(12)]) >= 0.9
 
 
 def test_the_printed_recipe_does_not_learn(trees):
     """ε = .01 with decay .002 after every sweep leaves no case right: the decay wins."""
-    _, X, Y = trees
-    assert random_run(0, X, Y, 0.01, 0.002, 0.3) == 0
+    assert trees.run(0, *trees.arrays(), 0.01, 0.002, 0.3)[0] == 0
 
 
 # ---- Mazur --------------------------------------------------------------------------------------
