@@ -29,6 +29,7 @@ cdef extern from "cbp_kernels.h" nogil:
         CBP_MISH
         CBP_SIN
         CBP_CUSTOM
+        CBP_EXP
     enum:
         CBP_SQUARED_ERROR
         CBP_BINARY_CROSS_ENTROPY

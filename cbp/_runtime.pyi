@@ -27,6 +27,8 @@ def legacy_shuffles(
     index: NDArray[intp],
     rows: NDArray[intp] | None,
 ) -> None: ...
+EXP: int
+
 def apply(
     y: NDArray[float32] | NDArray[float64],
     x: NDArray[float32] | NDArray[float64],

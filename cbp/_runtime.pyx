@@ -24,6 +24,7 @@ from libc.stdlib cimport free
 
 from cbp._kernels cimport (
     CBP_CUSTOM,
+    CBP_EXP,
     CBP_LOG_SOFTMAX,
     CBP_OPENMP,
     CBP_SHUFFLE,
@@ -352,14 +353,17 @@ ctypedef fused real:
     double
 
 
+EXP = CBP_EXP    # what `apply` knows beside the activations
+
+
 def apply(real[::1] y, const real[::1] x, int activation, bint slope=False):
-    """y = f(x) element by element, f an activation code other than softmax; or, with `slope`, f'
-    from x: z where the code is one that keeps z, else f(z)."""
+    """y = f(x) element by element, f an activation code other than softmax, or EXP; or, with
+    `slope`, f' from x: z where the code is one that keeps z, else f(z)."""
     cdef uint64_t before
     if y.shape[0] != x.shape[0]:
         raise ValueError(f"y and x must have one length, got {y.shape[0]} and {x.shape[0]}.")
-    if (not 0 <= activation < CBP_CUSTOM or activation == CBP_SOFTMAX
-            or activation == CBP_LOG_SOFTMAX):
+    if activation != CBP_EXP and (not 0 <= activation < CBP_CUSTOM or activation == CBP_SOFTMAX
+                                  or activation == CBP_LOG_SOFTMAX):
         raise ValueError(f"activation must be the code of a function, got {activation}.")
     if x.shape[0]:
         before = cbp_fpenv_enter()

@@ -268,21 +268,29 @@ static void FN(delta)(void *d_, ptrdiff_t d_stride, const void *from_, ptrdiff_t
     }
 }
 
+VEC_OP V FN(applied)(V x, int slope, int activation)
+{
+    if (activation == CBP_EXP)
+        return FN(vexp)(x);
+    return slope ? FN(slope)(vset1((T)1), x, activation) : FN(activation)(x, activation);
+}
+
 VEC_OP void FN(apply_known)(T *y, const T *x, ptrdiff_t c, int slope, int activation)
 {
-    for (ptrdiff_t j = 0; j < c; j += VW) {
-        int lanes = c - j < VW ? (int)(c - j) : VW;
-        V value = vloadn(x + j, lanes);
-        value = slope ? FN(slope)(vset1((T)1), value, activation)
-                      : FN(activation)(value, activation);
-        vstoren(y + j, value, lanes);
-    }
+    ptrdiff_t j = 0;
+    for (; j + VW <= c; j += VW)
+        vstore(y + j, FN(applied)(vload(x + j), slope, activation));
+    if (j < c)
+        vstoren(y + j, FN(applied)(vloadn(x + j, (int)(c - j)), slope, activation), (int)(c - j));
 }
 
 static void FN(apply)(void *y, const void *x, ptrdiff_t c, int slope, int activation)
 {
 #define CALL(known) FN(apply_known)(y, x, c, slope, known)
-    WITH_ACTIVATION(activation, CALL)
+    if (activation == CBP_EXP)
+        CALL(CBP_EXP);
+    else
+        WITH_ACTIVATION(activation, CALL)
 #undef CALL
 }
 #undef WITH_ACTIVATION

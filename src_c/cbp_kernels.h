@@ -31,7 +31,8 @@ enum cbp_activation {
     CBP_IDENTITY, CBP_SIGMOID, CBP_TANH, CBP_RELU, CBP_SOFTMAX, CBP_LOG_SOFTMAX,
     CBP_LEAKY_RELU, CBP_ELU, CBP_SELU, CBP_SOFTPLUS, CBP_SOFTSIGN, CBP_HARD_SIGMOID,
     CBP_GELU, CBP_SILU, CBP_MISH, CBP_SIN, /* these and the next have f' from Z: cbp_keeps_z */
-    CBP_CUSTOM /* a Python function: no kernel knows it, CBP_IDENTITY is done instead */
+    CBP_CUSTOM, /* a Python function: no kernel knows it, CBP_IDENTITY is done instead */
+    CBP_EXP     /* no layer's: for `apply` alone */
 };
 enum cbp_loss {
     CBP_SQUARED_ERROR, CBP_BINARY_CROSS_ENTROPY, CBP_CATEGORICAL_CROSS_ENTROPY,

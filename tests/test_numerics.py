@@ -237,7 +237,7 @@ def test_normal_quantile_accuracy():
 @TYPES
 @FUSED
 def test_activation_bits(fused, dtype):
-    """sigmoid, tanh and relu of ordinary, huge, tiny and special numbers are the oracle's."""
+    """sigmoid, tanh, relu and exp of ordinary, huge, tiny and special numbers are the oracle's."""
     rng = np.random.default_rng(2)
     info = np.finfo(dtype)
     special = [0.0, -0.0, np.inf, -np.inf, np.nan, info.max, -info.max, info.tiny, -info.tiny,
@@ -245,11 +245,12 @@ def test_activation_bits(fused, dtype):
     spread = [rng.normal(size=3000) * s for s in (1e-3, 0.1, 1, 10, 100, 700)]
     x = np.concatenate([*spread, special]).astype(dtype)
     arithmetic = ARITHMETIC[dtype, fused]
-    for name in ("sigmoid", "tanh", "relu"):
-        expected = arithmetic.activation(x, name)
+    codes = {name: _backprop.ACTIVATIONS[name] for name in ("sigmoid", "tanh", "relu")}
+    for name, code in {**codes, "exp": _runtime.EXP}.items():
+        expected = arithmetic.exp(x) if name == "exp" else arithmetic.activation(x, name)
         for _ in each_isa(fused):
             y = np.full_like(x, 7)
-            _runtime.apply(y, x, _backprop.ACTIVATIONS[name])
+            _runtime.apply(y, x, code)
             assert same(y, expected)
 
 
