@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from . import _check, _runtime, losses
 
-# Rows that are looked at together where nothing is learnt: bounds the memory of `evaluate`.
-CHUNK = 8192
 # Bytes of an array that tell it from another one: keeps Ctrl-C quick where the data are large.
 _MOST_BYTES = 2**23
 _SPLIT = 4  # the purpose of the random stream that splits draw from
