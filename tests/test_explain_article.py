@@ -72,9 +72,10 @@ def test_S2_the_nine_equations_of_1986():
             np.testing.assert_allclose(mine, theirs, rtol=1e-12)
 
 
-def test_S2_the_guide_tells_who_came_before(repo_root):
-    """The guide names Linnainmaa and Werbos, and calls nobody of 1986 the inventor."""
-    text = (repo_root / "docs" / "explain.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["explain.md", "backpropagation.md"])
+def test_S2_the_docs_tell_who_came_before(repo_root, page):
+    """They name Linnainmaa and Werbos, and call nobody of 1986 the inventor."""
+    text = (repo_root / "docs" / page).read_text(encoding="utf-8")
     assert "Linnainmaa" in text and "Werbos" in text
     assert "invented by" not in text.lower() and "inventor" not in text.lower()
 
