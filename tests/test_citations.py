@@ -79,7 +79,7 @@ def test_figure_5_never_leaves_its_minimum():
     for layer in (0, 1):
         net.weights[layer], net.biases[layer] = case.weights[layer], case.biases[layer]
     trainer = cbp.Trainer(net, SUM, cbp.SGD(0.5), batch_size=None, shuffle=False, n_threads=1)
-    losses = trainer.fit(case.X, case.Y, 20_000)["loss"]
+    losses = trainer.fit(case.X, case.Y, 200_000)["loss"]
     assert min(losses) >= 0.25 and losses[-1] == pytest.approx(0.25, abs=1e-3)
 
 
@@ -207,6 +207,14 @@ def test_mazurs_later_numbers_mix_two_programs():
     assert f"{article.MAZUR_CASES[0].known['losses'][9999]:.10f}" == "0.0000351085"
 
 
+def test_mazurs_rounded_weights():
+    """His printed weights after the first step give the error of simultaneous updates, not his."""
+    net, X, T = mazur()
+    net.weights[0] = [[0.149780716, 0.24975114], [0.19956143, 0.29950229]]
+    net.weights[1] = [[0.35891648, 0.511301270], [0.408666186, 0.561370121]]
+    assert net.gradient(X, T, SUM).loss == pytest.approx(0.2910277737, abs=5e-11)
+
+
 def test_mazur_with_one_shared_bias_a_layer():
     """If each layer's one bias is trained, its gradient is the sum over the layer."""
     net, X, T = mazur()
@@ -218,6 +226,37 @@ def test_mazur_with_one_shared_bias_a_layer():
         if step == 0:
             assert net.gradient(X, T, SUM).loss == pytest.approx(0.2857508866992965, rel=1e-12)
     assert net.gradient(X, T, SUM).loss == pytest.approx(4.355321066163729e-06, rel=1e-9)
+
+
+# ---- Trask, Ng ----------------------------------------------------------------------------------
+
+
+def test_trasks_first_weights():
+    """NumPy's old generator still draws the weights that his two-layer net starts from."""
+    (two_layers,) = [case for case in article.TRASK if case.name == "Trask, two layers"]
+    np.testing.assert_allclose(two_layers.weights[0], article.TRASK_FIRST_WEIGHTS, rtol=1e-14)
+
+
+def test_ngs_gradient_check():
+    """At a step of 1e-4 the gradient of his checking net, penalty included, is within 2.6e-11 of
+    central differences, as he measures it."""
+    for case in article.NG[3:]:
+        net = cbp.Network(list(case.sizes), "sigmoid", "sigmoid", dtype="float64")
+        for layer, (W, b) in enumerate(zip(case.weights, case.biases)):
+            net.weights[layer], net.biases[layer] = W, b
+        loss = cbp.BinaryCrossEntropy()
+        gradient = net.loss_and_gradient(case.X, case.Y, loss, l2=case.l2)[1].copy()
+        slopes = np.empty_like(gradient)
+        for k, value in enumerate(net.parameters.copy()):
+            J = []
+            for moved in (value + 1e-4, value - 1e-4):
+                net.parameters[k] = moved
+                penalty = case.l2 / 2 * sum((W**2).sum() for W in net.weights)
+                J.append(net.gradient(case.X, case.Y, loss).loss + penalty)
+            net.parameters[k] = value
+            slopes[k] = (J[0] - J[1]) / 2e-4
+        apart = np.linalg.norm(slopes - gradient) / np.linalg.norm(slopes + gradient)
+        assert apart < 2.6e-11
 
 
 # ---- sizes and single numbers -------------------------------------------------------------------

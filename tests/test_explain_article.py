@@ -8,6 +8,8 @@ test_explain_methods.py. S4, S17 and S29 are remarks, not behaviour.
 
 from __future__ import annotations
 
+import re
+
 import article
 import numpy as np
 import pytest
@@ -20,6 +22,14 @@ from cbp.explain import expression
 SUM = cbp.SquaredError(reduction="sum")
 EXACT = {"rel": 5e-14, "abs": 0}
 CASES = dict(zip("ABC", (article.NETS[0], article.NETS[2], article.NETS[3])))
+
+
+def test_every_row_has_a_test(repo_root):
+    """The names of the tests hold every row of the article, but for the three remarks."""
+    files = (repo_root / "tests").glob("test_*.py")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    rows = {int(row) for row in re.findall(r"^def test_S(\d+)_\w+\(", text, re.M)}
+    assert rows == set(range(1, 37)) - {4, 17, 29}
 
 
 def sigmoid(z):
@@ -81,11 +91,12 @@ def test_S2_the_docs_tell_who_came_before(repo_root, page):
 
 
 @pytest.mark.parametrize("letter", NETS)
-def test_S3_training_lowers_the_loss(letter):
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_S3_training_lowers_the_loss(letter, rate):
     """fit() updates every edge's weight so that the loss falls, at every one of 100 steps."""
     net, x, t = article_net(letter)
     before = net.parameters.copy()
-    trainer = cbp.Trainer(net, SUM, cbp.SGD(0.5), batch_size=None)
+    trainer = cbp.Trainer(net, SUM, cbp.SGD(rate), batch_size=None)
     losses = trainer.fit([x], [t], 100)["loss"]
     assert (np.diff(losses) < 0).all() and (net.parameters != before).all()
 

@@ -86,6 +86,19 @@ def test_ten_stages_of_three_edges():
         node.paths(x, limit=1000)
 
 
+@pytest.mark.parametrize(("edges", "stages"), [(2, 5), (3, 4), (5, 3), (4, 1)])
+def test_the_formulas_of_factoring(edges, stages):
+    """k stages of m edges: m^k paths, (k - 1) m^k multiplications one by one, k - 1 factored."""
+    node = variable("x", 1.0)
+    x = node
+    for _ in range(stages):
+        node = link(node, {f"e{edge}": 0.5 for edge in range(edges)})
+    f = node.factored(x)
+    paths = edges**stages
+    assert f[:3] == (paths, (stages - 1) * paths, stages - 1)
+    assert len(node.paths(x)) == paths
+
+
 @pytest.mark.parametrize(
     "make",
     [

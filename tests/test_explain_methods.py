@@ -149,21 +149,25 @@ def test_every_way_counts_what_its_formula_says(sizes, bias, output):
 
 
 @pytest.mark.parametrize(
-    "sizes, methods",
+    "sizes, bias, methods",
     [
-        ((784, 30, 10), ("paths", "recursion", "memo", "delta", "forward")),
-        ((10, 10, 10, 10, 10), ("paths", "recursion", "memo", "delta", "forward")),
-        pytest.param((784, 30, 10), ("forward_dense", "central"), marks=pytest.mark.slow),
-        pytest.param((784, 100, 10), ("paths", "recursion", "forward"), marks=pytest.mark.slow),
+        ((784, 30, 10), False, ("paths", "recursion", "memo", "delta", "forward")),
+        ((784, 30, 10), True, ("paths", "recursion", "memo", "delta", "forward")),
+        ((10, 10, 10, 10, 10), False, ("paths", "recursion", "memo", "delta", "forward")),
+        pytest.param((784, 30, 10), False, ("forward_dense", "central"), marks=pytest.mark.slow),
+        pytest.param(
+            (784, 100, 10), False, ("paths", "recursion", "memo", "delta", "forward"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
-)
-def test_brute_force_of_larger_nets(sizes, methods):
+)  # fmt: skip
+def test_brute_force_of_larger_nets(sizes, bias, methods):
     """Up to a million paths are really followed: counts as the formula's, gradients as reverse's."""
-    net = cbp.Network(list(sizes), "sigmoid", "sigmoid", bias=False, dtype="float64", seed=1)
+    net = cbp.Network(list(sizes), "sigmoid", "sigmoid", bias=bias, dtype="float64", seed=1)
     rng = np.random.default_rng(0)
     g = explain.graph(net, rng.random(sizes[0]), np.eye(10)[3], "squared_error")
-    formula = explain.counts(sizes)
+    formula = explain.counts(sizes, bias=bias)
     for method in methods:
         done = explain.derive(g, method)
         assert done.work == formula.work[method], method
