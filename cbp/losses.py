@@ -121,7 +121,12 @@ class Loss:
     def _converted(self, source: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the targets in the network's type: finite, but for NaN where it is masked."""
         if not self.masks or not np.isnan(source).any():
-            return _check.converted(source, "Y", dtype)
+            try:
+                return _check.converted(source, "Y", dtype)
+            except ValueError as error:
+                if hasattr(self, "mask_nan") and np.isnan(source).any():
+                    raise ValueError(f"{str(error)[:-1]}, or give the loss mask_nan=True.") from None
+                raise
         missing = np.isnan(source)
         values = _check.converted(np.where(missing, 0, source), "Y", dtype)
         values[missing] = np.nan

@@ -16,7 +16,8 @@ HIDDEN = (
     "softplus", "softsign", "sin", "hard_sigmoid", OWN,
 )  # fmt: skip
 ROWS = ("softmax", "log_softmax")
-CUSTOM = cbp.CustomLoss(lambda y, t: ((y - t) ** 4).sum(axis=1), lambda y, t: 4.0 * (y - t) ** 3)
+CUSTOM = cbp.CustomLoss(lambda y, t: np.sqrt(1.0 + (y - t) ** 2).sum(axis=1),
+                        lambda y, t: (y - t) / np.sqrt(1.0 + (y - t) ** 2))  # fmt: skip
 ALPHA = (0.5, 1.0, 2.0, 0.7)
 
 # Name: (the loss, the output activations it goes with).

@@ -138,7 +138,8 @@ BAD_Y = [
      "`Y` must have shape (n_samples, 2) for binary cross-entropy, got integer labels of shape "
      "(5,): pass `cbp.one_hot(Y, 2)`."),
     ("nan", "identity", [[0, 0], [0, NAN], [0, 0], [0, 0], [0, 0]], ValueError,
-     "`Y` must be finite, got nan in row 1, column 1: remove or replace such values."),
+     "`Y` must be finite, got nan in row 1, column 1: remove or replace such values, or give the "
+     "loss mask_nan=True."),
     ("strings", "softmax", list("abcde"), TypeError,
      "`Y` must hold numbers, got strings, the first in row 0: convert them to numbers first."),
     ("binary range", "sigmoid", [[0, 1], [0, 1], [0, -1], [0, 1], [0, 1]], ValueError,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from compare import normwise
-from outputs import HIDDEN, LOSSES, N_OUTPUTS, PAIRS, ROWS, by_reference, name_of, targets
+from outputs import HIDDEN, LOSSES, N_OUTPUTS, OWN, PAIRS, ROWS, by_reference, name_of, targets
 
 import cbp
 
@@ -387,6 +387,7 @@ def test_means_and_variances():
 
 
 @EACH
+@pytest.mark.usefixtures("all_threads")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_do_not_depend_on_threads(name, output, dtype):
     """A run has the same bits for one thread and for three, of every loss."""
@@ -397,6 +398,7 @@ def test_bits_do_not_depend_on_threads(name, output, dtype):
         X, T = own.normal(size=(300, 3)), targets(loss, output, 300, own)
         trainer = cbp.Trainer(net, loss, batch_size=100, seed=1, n_threads=n_threads)
         trainer.fit(X, T, 2)
+        assert trainer.threads_used == (1 if name == "custom" or output is OWN else n_threads)
         ends.append(net.parameters.tobytes())
     assert ends[0] == ends[1]
 

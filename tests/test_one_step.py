@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_optimizers import RULES
+from rules import RULES
 
 import cbp
 from cbp import _runtime

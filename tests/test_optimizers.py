@@ -7,58 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from oracle import dropout_factors
+from rules import N_HIDDEN, N_IN, REGULARISERS, RULES, trained
 
 import cbp
-from cbp import reference
 
-# Name: (ours, the reference's); "-momentum" and the like are the same classes with other numbers.
-RULES = {
-    "sgd": (cbp.SGD(0.05), lambda: reference.SGD(0.05)),
-    "sgd-decay": (cbp.SGD(0.05, 0.9, weight_decay=0.1),
-                  lambda: reference.SGD(0.05, 0.9, weight_decay=0.1)),
-    "momentum": (cbp.SGD(0.05, momentum=0.9), lambda: reference.SGD(0.05, 0.9)),
-    "nesterov": (cbp.SGD(0.05, momentum=0.9, nesterov=True),
-                 lambda: reference.SGD(0.05, 0.9, True)),
-    "rmsprop": (cbp.RMSprop(0.01, 0.9, 1e-6), lambda: reference.RMSprop(0.01, 0.9, 1e-6)),
-    "rmsprop-momentum": (cbp.RMSprop(0.003, 0.9, 1e-6, 0.8),
-                         lambda: reference.RMSprop(0.003, 0.9, 1e-6, 0.8)),
-    "adagrad": (cbp.Adagrad(0.05), lambda: reference.Adagrad(0.05)),
-    "adagrad-decay": (cbp.Adagrad(0.1, 0.02, 0.3, 1e-8),
-                      lambda: reference.Adagrad(0.1, 0.02, 0.3, 1e-8)),
-    "adam": (cbp.Adam(0.02, 0.8, 0.99, 1e-6), lambda: reference.Adam(0.02, 0.8, 0.99, 1e-6)),
-    "adamw": (cbp.AdamW(0.01, weight_decay=0.3),
-              lambda: reference.Adam(0.01, weight_decay=0.3)),
-    "nadam": (cbp.Nadam(0.01, 0.8, 0.99, 1e-6, 0.01),
-              lambda: reference.Nadam(0.01, 0.8, 0.99, 1e-6, 0.01)),
-    "lion": (cbp.Lion(0.003, weight_decay=0.1), lambda: reference.Lion(0.003, weight_decay=0.1)),
-    "rprop": (cbp.Rprop(0.01), lambda: reference.Rprop(0.01)),
-    "rprop-bounds": (cbp.Rprop(0.1, (0.4, 1.3), (0.01, 0.2)),
-                     lambda: reference.Rprop(0.1, (0.4, 1.3), (0.01, 0.2))),
-}  # fmt: skip
 rng = np.random.default_rng(3)
 X, T = rng.normal(size=(23, 4)), rng.normal(size=(23, 2))
-MASK = rng.random((4, 6)) < 0.6
-SEED = 7
-
-# Name: (of the trainer, of the hidden layer, of the reference).
-REGULARISERS = {
-    "none": ({}, {}, {}),
-    "l2": ({"l2": 0.02}, {}, {"l2": 0.02}),
-    "l1": ({"l1": 0.003}, {}, {"l1": 0.003}),
-    "clip_value": ({"clip_value": 0.04}, {}, {"clip_value": 0.04}),
-    "clip_norm": ({"clip_norm": 0.2}, {}, {"clip_norm": 0.2}),
-    "mask": ({}, {"mask": MASK}, {"masks": [MASK, None]}),
-    "nonnegative": ({}, {"nonnegative": True}, {"nonnegative": [True, False]}),
-    "max_norm": ({}, {"max_norm": 0.8}, {"max_norm": [0.8, None]}),
-    "dropout": ({}, {"dropout": 0.4}, {
-        "factors": lambda step, n: [dropout_factors(SEED, step, 0, n, 6, 0.4), None]}),
-    "all": ({"l2": 0.02, "l1": 0.003, "clip_value": 0.1, "clip_norm": 0.3},
-            {"mask": MASK, "nonnegative": True, "max_norm": 0.8, "dropout": 0.4}, {
-                "l2": 0.02, "l1": 0.003, "clip_value": 0.1, "clip_norm": 0.3,
-                "masks": [MASK, None], "nonnegative": [True, False], "max_norm": [0.8, None],
-                "factors": lambda step, n: [dropout_factors(SEED, step, 0, n, 6, 0.4), None]}),
-}  # fmt: skip
 
 
 # In float32 a gradient of the wrong sign for its rounding moves Lion's and Rprop's weights apart.
@@ -67,17 +21,9 @@ REGULARISERS = {
 @pytest.mark.parametrize("rule", RULES)
 def test_against_the_reference(rule, regulariser, dtype, tolerance):
     """20 epochs of minibatches end at the reference's losses and parameters."""
-    ours, theirs = RULES[rule]
-    of_trainer, of_layer, of_reference = REGULARISERS[regulariser]
-    net = cbp.Network([4, cbp.Dense(6, **of_layer), 2], "tanh", dtype=dtype, seed=1)
-    weights = [np.array(W, dtype=float) for W in net.weights]
-    biases = [np.array(b, dtype=float) for b in net.biases]
-    batch_size, epochs = (None, 60) if rule.startswith("rprop") else (5, 20)
-    run = cbp.Trainer(net, optimizer=ours, batch_size=batch_size, shuffle=False, seed=SEED,
-                      **of_trainer)  # fmt: skip
-    history = run.fit(X, T, epochs)
-    expected = reference.train(X, T, weights, biases, net.activations, "squared_error", theirs(),
-                               epochs, batch_size=batch_size, **of_reference)  # fmt: skip
+    layer = cbp.Dense(N_HIDDEN, **REGULARISERS[regulariser][1])
+    net = cbp.Network([N_IN, layer, 2], "tanh", dtype=dtype, seed=1)
+    history, expected = trained(net, "squared_error", rule, regulariser, X, T, 20)
     np.testing.assert_allclose(history["loss"], expected.losses, rtol=tolerance)
     for got, wanted in zip([*net.weights, *net.biases], expected.weights + expected.biases):
         np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 from oracle import dropout_factors
-from test_optimizers import RULES
+from rules import RULES
 
 import cbp
 from cbp import _runtime, reference

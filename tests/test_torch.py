@@ -1,4 +1,7 @@
-"""PyTorch's optimizers: 200 steps from one start, against committed numbers and, live, itself."""
+"""PyTorch: 200 steps of its optimizers, and its losses and activations with their gradients.
+
+Against committed numbers and, live, against PyTorch itself.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import json
 import numpy as np
 import pytest
 from compare import normwise
+from golden import make_torch_losses as losses
 from golden import make_torch_optimizers as golden
 
 import cbp
@@ -60,3 +64,36 @@ def test_against_pytorch_live(name):
     if importlib.util.find_spec("torch") is None:
         pytest.fail("PyTorch is not installed: make test-peers")
     compare(trajectory(name), golden.trajectory(name))
+
+
+# ---- losses and activations ---------------------------------------------------------------------
+
+OF_LOSS = pytest.mark.parametrize("name", losses.CASES)
+
+
+def assert_same_loss(name, theirs):
+    """Loss and gradient agree to 1e-12."""
+    _, options, targets, _, kind, ours, output = losses.CASES[name]
+    X, T, W, b = losses.problem(targets)
+    net = cbp.Network([*W.shape], output_activation=output, dtype="float64", seed=1)
+    net.weights[0], net.biases[0] = W, b
+    weight = np.array(options["weight"])[T] if "weight" in options else None
+    loss, gradient = net.loss_and_gradient(X, T, getattr(cbp, kind)(**ours), sample_weight=weight)
+    assert loss == pytest.approx(theirs[0], rel=1e-12)
+    assert normwise(gradient, theirs[1]) <= 1e-12
+
+
+@OF_LOSS
+def test_losses_against_committed_numbers(name):
+    """Every loss and activation that PyTorch has, after the documented factor."""
+    case = json.loads(losses.FILE.read_text())["cases"][name]
+    assert_same_loss(name, (case["loss"], case["gradient"]))
+
+
+@pytest.mark.peers
+@OF_LOSS
+def test_losses_against_pytorch_live(name):
+    """The same with the PyTorch that is installed."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.fail("PyTorch is not installed: make test-peers")
+    assert_same_loss(name, losses.answer(name))
