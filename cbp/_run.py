@@ -319,6 +319,7 @@ class Run:
         trainer, watch = self.trainer, self.trainer._watch
         layer, where = trainer._first_not_finite(self.feed.last_batch())
         trainer._loop.restore()
+        trainer._begin_states()
         now = "the parameters are those of "
         if watch is not None and watch["parameters"] is not None:
             now += f"the best epoch, {watch['epoch'] + 1}, again"

@@ -208,7 +208,7 @@ ctypedef struct Train:
     Py_ssize_t n_rates
     int64_t first_step
     double until, limit, loss  # times at which the run ends: with an epoch, with a step
-    char *kept                 # theta and states at the last end of an epoch, or NULL
+    char *kept                 # theta and its mean at the last end of an epoch, or NULL
     Place kept_place
     Py_ssize_t look_every      # tasks between two looks at the clock by thread 0
     void *pending
@@ -288,20 +288,12 @@ cdef void lay_out_epoch(Train *t) noexcept nogil:
 
 
 cdef void copy_arrays(const Train *t, bint back) noexcept nogil:
-    """Copies theta, the optimiser's states and the running mean to where they are kept, or back."""
+    """Copies theta and its running mean to where they are kept, or back."""
     cdef Py_ssize_t size = t.n_parameters * t.net.kernel.itemsize
-    cdef char *arrays[4]
-    cdef char *kept = t.kept
-    cdef int j
-    arrays[0], arrays[1], arrays[2] = t.net.layers[0].w, t.state_1, t.state_2
-    arrays[3] = t.average
-    for j in range(4):
-        if arrays[j] != NULL:
-            if back:
-                memcpy(arrays[j], kept, size)
-            else:
-                memcpy(kept, arrays[j], size)
-            kept += size
+    cdef char *theta = t.net.layers[0].w
+    memcpy(theta if back else t.kept, t.kept if back else theta, size)
+    if t.average != NULL:
+        memcpy(t.average if back else t.kept + size, t.kept + size if back else t.average, size)
 
 
 cdef double loss_by_rows(const Train *t, char *row_loss) noexcept nogil:
@@ -942,18 +934,18 @@ cdef class Loop:
         self.t.stop = 0
 
     def keep(self):
-        """Copies parameters, states and place, now and at every end of an epoch, for `restore`;
-        from now on a parameter that is not finite there raises Diverged."""
+        """Copies parameters, their running mean and place, now and at every end of an epoch, for
+        `restore`; from now on a parameter that is not finite there raises Diverged."""
         cdef Train *t = &self.t
-        cdef Py_ssize_t arrays = (1 + (t.state_1 != NULL) + (t.state_2 != NULL)
-                                  + (t.average != NULL))
+        cdef Py_ssize_t arrays = 1 + (t.average != NULL)
         self._refuse_while_running()
         t.kept = self.kept.reserve(arrays * t.n_parameters * t.net.kernel.itemsize)
         copy_arrays(t, False)
         t.kept_place = t.place
 
     def restore(self):
-        """Puts back what `keep` has copied last."""
+        """Puts back what `keep` has copied last, with the bias corrections of a first step: the
+        caller lets the states begin anew, of which there is no copy."""
         if self.t.kept == NULL:
             raise ValueError("keep must come before restore.")
         self._refuse_while_running()
@@ -961,6 +953,7 @@ cdef class Loop:
         copy_arrays(&self.t, True)
         self.core.leave(True)
         self.t.place = self.t.kept_place
+        self.t.place.power_1 = self.t.place.power_2 = self.t.place.power_3 = 1.0
 
     def stop(self):
         """Ends the run that is on, or the next one, behind the step under way; any thread may

@@ -166,8 +166,7 @@ class Trainer:
         self.threads_used = 1
         self.learning_rate = self.optimizer.learning_rate
         self._states = [parameter_like(net.n_parameters, net.dtype) for _ in self.optimizer.starts]
-        for state, start in zip(self._states, self.optimizer.starts):
-            state.fill(start)
+        self._begin_states()
         self._mean = None if average is None else parameter_like(net.n_parameters, net.dtype)
         self._mask = net._mask()
         self._interrupted = b""  # what the epoch that it stands in was of: see `fingerprint`
@@ -197,6 +196,11 @@ class Trainer:
             seed=self.seed,
             **self._regularisation(),
         )
+
+    def _begin_states(self) -> None:
+        """Set the optimizer's states to what they are before the first update."""
+        for state, start in zip(self._states, self.optimizer.starts):
+            state.fill(start)
 
     @property
     def _place(self) -> dict[str, Any]:
@@ -298,7 +302,7 @@ class Trainer:
         if self._mean is None:
             raise ValueError("`averaged_network` needs a trainer made with `average=0.999`, say.")
         result = self.net.copy()
-        if self._place["step"]:
+        if self._place["average_power"] != 1.0:
             weights, biases = self.net._views_of(self._mean)
             for layer, dense in enumerate(self.net.layers):
                 trains_weights, trains_biases = dense.trains
@@ -446,8 +450,8 @@ class Trainer:
         -----
         However a call ends, `history` holds the completed epochs, and the network the best
         parameters where they are watched (see `restore_best`), else those of the last completed
-        update; after a divergence, those of the last end of an epoch, optimizer state included.
-        The next call goes on from there: optimizer state, counters and random
+        update; after a divergence, those of the last end of an epoch, and the optimizer's state
+        begins anew. The next call goes on from there: optimizer state, counters and random
         streams continue, and an interrupted epoch is finished first. With other data or another
         order that epoch begins anew; of arrays beyond 8 MiB, evenly spaced rows are compared.
         """

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -300,6 +301,44 @@ def test_memory_of_many_epochs(monkeypatch):
     assert whole.history["loss"] == pieces.history["loss"]
 
 
+GROWTH = """
+import sys, numpy as np, cbp
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return 4096 * int(file.read().split()[1])
+
+class Look(cbp.Callback):
+    def on_epoch_end(self, epoch, logs):
+        self.seen = resident()
+
+def growth(sizes, look=Look(), **options):
+    X, Y = np.ones((128, sizes[0]), np.float32), np.ones((128, sizes[-1]), np.float32)
+    net = cbp.Network(sizes, "relu", seed=1)
+    before = resident()
+    trainer = cbp.Trainer(net, batch_size=64, n_threads=1, seed=1, **options)
+    trainer.fit(X, Y, 2, callbacks=look)
+    return look.seen - before
+
+growth([8, 8, 8], optimizer=sys.argv[1])
+print(growth([512, 2048, 1024, 16], optimizer=sys.argv[1]))
+"""
+
+
+@pytest.mark.no_sanitizer
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")
+@pytest.mark.parametrize("optimizer, states", [("sgd", 0), ("momentum", 1), ("adam", 2)])
+def test_memory_of_a_fit(optimizer, states):
+    """Parameters, states once more each, and the workspace: two numbers a unit and row."""
+    child = subprocess.run(
+        [sys.executable, "-c", GROWTH, optimizer], capture_output=True, text=True, check=True,
+        cwd=os.path.dirname(__file__),
+    )  # fmt: skip
+    parameters = 4 * (512 * 2048 + 2048 * 1024 + 1024 * 16 + 3088)
+    workspace = 4 * 65 * (512 + 2 * 3088) + 2**18
+    assert int(child.stdout) <= 1.1 * (parameters * (1 + states) + workspace) + 2**19
+
+
 def test_a_billion_epochs_can_be_begun():
     """The room for their losses is not asked for at once."""
     asked = []
@@ -406,10 +445,12 @@ def test_divergence_of_a_parameter():
     np.testing.assert_array_equal(net.parameters, before)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", [
+    "sgd", "momentum", "rmsprop", cbp.Adagrad(initial_accumulator=0.5), "adam", "nadam", "lion"])
 def test_training_goes_on_after_a_divergence(optimizer):
-    """The net is back at the end of the last epoch, optimizer state and counters included."""
-    run, other = trainer(optimizer=optimizer), trainer(optimizer=optimizer)
+    """The net and its running mean are back at the end of the last epoch, counters included; the
+    optimizer's state begins anew."""
+    run, other = (trainer(optimizer=optimizer, average=0.9) for _ in range(2))
     run.fit(X, T, 2)
     other.fit(X, T, 2)
     bad = T.copy()
@@ -417,10 +458,17 @@ def test_training_goes_on_after_a_divergence(optimizer):
     with pytest.raises(cbp.DivergenceError, match="those of the end of epoch 2 again; lower"):
         run.fit(X, bad, 5)
     same(run, other)
+    fresh = trainer(optimizer=optimizer)
+    assert all(map(np.array_equal, run._states, fresh._states))
+    other._begin_states()
+    other._place = {**other._place, **{f"power_{k}": 1.0 for k in (1, 2, 3)}}
+    assert run._place == other._place
     run.fit(X, T, 3)
     other.fit(X, T, 3)
     same(run, other)
     assert run.history["loss"] == other.history["loss"]
+    means = [each.averaged_network().parameters for each in (run, other)]
+    np.testing.assert_array_equal(*means)
 
 
 def test_spoilt_parameters():
