@@ -304,7 +304,7 @@ def test_weights_that_no_fit_can_use_are_refused():
     weight[3] = -1.0
     with pytest.raises(ValueError, match="must not be negative"):
         quick().fit(X, Y, sample_weight=weight)
-    with pytest.raises(ValueError, match="zero in every row"):
+    with pytest.raises(ValueError, match="zero in every row|at least one non-zero"):
         quick().fit(X, Y, sample_weight=np.zeros(len(Y)))
 
 

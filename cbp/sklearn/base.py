@@ -25,7 +25,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import (
+    _check_sample_weight,
     check_array,
     check_consistent_length,
     check_is_fitted,
@@ -221,7 +223,7 @@ class Estimator(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: Any = None
     ) -> Estimator:
         sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        sizes = list(map(operator.index, sizes if hasattr(sizes, "__iter__") else [sizes]))
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         if incremental and self.early_stopping:
@@ -238,11 +240,11 @@ class Estimator(BaseEstimator):
         X = _of_dtype(X, dtype)
         Y = self._encode(y, incremental)
         if sample_weight is not None:
-            sample_weight = _weights(sample_weight, X.shape[0])
+            sample_weight = _weights(sample_weight, X)
         weight = self._weighted(y, sample_weight, incremental)
         self.n_outputs_, out, self._loss = self._head(Y)
         self._random_state = check_random_state(self.random_state)
-        units = [X.shape[1], *map(int, sizes), self.n_outputs_]
+        units = [X.shape[1], *sizes, self.n_outputs_]
         if first:
             self.out_activation_ = out
             self._initialize(units, dtype)
@@ -335,7 +337,7 @@ class Estimator(BaseEstimator):
         if classes is not None and not np.array_equal(self.classes_, classes):
             raise ValueError("`y_val` must hold the classes of `y`.")
         if weight is not None:
-            weight = _weights(weight, X.shape[0], "sample_weight_val")
+            weight = _weights(weight, X, "sample_weight_val")
         X = _of_dtype(X, net.dtype)
         return Held(X, Y, weight, net._targets(self._loss, Y, X.shape[0]))
 
@@ -385,14 +387,9 @@ class Estimator(BaseEstimator):
         self.loss_ = told["loss_factor"] * value + penalty
         if rows.constants is not None:
             self.loss_ += float(np.average(rows.constants, weights=rows.weight))
-        self.n_iter_ = min(result.nit, self.max_iter)
         if held is not None:
             self.validation_scores_ = [self._score_of(self._compute(held.X), *held[1:3])]
-        if result.status != 0:
-            text = f"lbfgs failed to converge after {self.n_iter_} iteration(s): {result.message}."
-            if self.n_iter_ == self.max_iter:
-                text += f" Raise max_iter={self.max_iter}, or scale the data."
-            warnings.warn(text, ConvergenceWarning, stacklevel=6)
+        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
 
     # ---- gradient descent on minibatches --------------------------------------------------------
 
@@ -712,11 +709,10 @@ def _of_dtype(X: Any, dtype: np.dtype[Any]) -> Any:
     return np.require(X, dtype, ("C", "A"))
 
 
-def _weights(weight: Any, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
+def _weights(weight: Any, X: Any, name: str = "sample_weight") -> NDArray[np.float64]:
     """Return a weight for each row; a number stands for all of them."""
-    if isinstance(weight, Real):
-        weight = np.full(n, weight, float)
-    result = _check.row_weights(np.asarray(weight), n, name)
+    weight = _check_sample_weight(weight, X, dtype=np.float64)
+    result = _check.row_weights(weight, X.shape[0], name)
     if not result.any():
         raise ValueError(f"`{name}` must not be zero in every row.")
     return result
