@@ -460,20 +460,34 @@ class Arithmetic:
         divisor = total if reduction == "mean" else 1.0
         return total, self.t(w / divisor if divisor > 0 else np.zeros(n))
 
-    def sweep(self, layers, X, target, loss, weight, reduction):
-        """Rows of a batch: (Σ w l in double, Σw, activations, deltas)."""
-        Z, A = self.forward(layers, X)
+    def sweep(self, layers, X, target, loss, weight, reduction, factors=None):
+        """Rows of a batch: (Σ w l in double, Σw, inputs of every layer, deltas).
+
+        `factors`: of each layer's outputs, 0 or 1 / (1 - rate) where they are dropped, or None.
+        """
+        factors = factors or [None] * len(layers)
+
+        def dropped(x, layer):
+            if factors[layer] is None:
+                return x
+            return np.where(factors[layer] == 0, self.t(0), x * factors[layer])
+
+        inputs, A, Z = [X], [X], []
+        for layer, one in enumerate(layers):
+            (z,), (_, a) = self.forward([one], inputs[-1])
+            Z, A = [*Z, z], [*A, a]
+            inputs.append(dropped(a, layer))
         total, scale = self.weights_of_rows(len(X), weight, reduction)
         row_loss, D = self.head(loss, layers[-1].activation, Z[-1], A[-1], target, scale)
         deltas = [D]
         for layer in range(len(layers) - 1, 0, -1):
             S = self.matmul(deltas[0], layers[layer].W.T)
             slope = self.slope(S, A[layer], layers[layer - 1].activation)
-            deltas.insert(0, self.flush(slope))
+            deltas.insert(0, dropped(self.flush(slope), layer - 1))
         terms = row_loss.astype(np.float64)
         with np.errstate(all="ignore"):
             terms = terms if weight is None else weight * terms
-            return double_sum(terms, BLOCK), total, A, deltas
+            return double_sum(terms, BLOCK), total, inputs, deltas
 
     def weight_gradient(self, A, D):
         """(dW, db): the row is k, in blocks of 256; db is the row of a constant input 1."""
@@ -497,75 +511,196 @@ class Arithmetic:
 
     # ---- updates and training (rules 9, 10) ---------------------------------------------------
 
-    def update(self, optimizer, w, states, g, hyper, l2, powers):
-        """New parameters; `states` are written.  `powers`: beta_1^t and beta_2^t of this step."""
+    def scalars(self, optimizer, h, powers, step, average):
+        """The scalars of a step, in double; `powers` move on: β₁ᵗ (Nadam: Π μ), β₂ᵗ, Nadam's
+        0.96^(t ψ), dᵗ.  `step`: steps before this one."""
+        rate, beta_1, base = h["learning_rate"], h.get("beta_1", 0.0), h.get("power_base", 0.0)
+        decay = rate * h.get("weight_decay", 0.0)
+        powers[2] *= base
+        mu, next_mu = (beta_1 * (1.0 - 0.5 * p) for p in (powers[2], powers[2] * base))
+        powers[0] *= mu if optimizer == "nadam" else beta_1
+        powers[1] *= h.get("beta_2", 0.0)
+        powers[3] *= average or 0.0
+        k = {"rate": rate, "decay": decay, "factor": 1.0, "root": 1.0}
+        if average is not None:
+            k["share"] = (1.0 - average) / (1.0 - powers[3])
+        if optimizer == "adam":
+            k["rate"] = rate / (1.0 - powers[0])
+        if optimizer == "nadam":
+            k["rate"] = rate * (1.0 - mu) / (1.0 - powers[0])
+            k["rate_2"] = rate * next_mu / (1.0 - powers[0] * next_mu)
+        if optimizer in ("adam", "nadam"):
+            k["root"] = 1.0 / np.sqrt(1.0 - powers[1])
+        if optimizer == "adagrad":
+            k["rate"] = rate / (1.0 + step * h["rate_decay"])
+        return k
+
+    def signed(self, x, step):
+        """step where x > 0, -step where x < 0, else +0."""
+        return np.where(x > 0, step, np.where(x < 0, self.t(0) - step, self.t(0)))
+
+    def penalised(self, g, w, l2, l1, clip_value):
+        """The penalties' shares, and each element within the limit."""
         t = self.t
-        rate = hyper["learning_rate"]
+        if l2:
+            g = self.fma(t(l2), w, g)
+        if l1:
+            g = g + self.signed(w, t(l1))
+        if clip_value:
+            g = np.where(g > t(clip_value), t(clip_value), g)
+            g = np.where(g < -t(clip_value), -t(clip_value), g)
+        return g
+
+    def update(self, optimizer, w, states, g, h, k):
+        """New parameters; `states` are written.  `h`: the rule's numbers; `k`: `scalars`."""
+        t = self.t
+        rate, beta_1, beta_2 = k["rate"], h.get("beta_1", 0.0), h.get("beta_2", 0.0)
+
+        def held():
+            return np.where(np.abs(g) < t(self.c.tiny_root), t(0), g)
+
+        def mean_square(v):
+            return self.flush(self.fma(t(beta_2), v, t(1.0 - beta_2) * (held() * held())))
+
+        def root_plus_epsilon(v):
+            return np.sqrt(v) + t(h["epsilon"])
+
         with np.errstate(all="ignore"):
-            if l2:
-                g = self.fma(t(l2), w, g)
+            if k["factor"] != 1.0:
+                g = g * t(k["factor"])
+            if k["decay"]:
+                w = self.flush(self.fnma(t(k["decay"]), w, w))
             if optimizer == "sgd":
                 return self.fnma(t(rate), g, w)
-            if optimizer == "adam":
+            if optimizer in ("momentum", "nesterov"):
+                (v,) = states
+                mu, step = t(h["momentum"]), t(0) - t(rate) * g
+                v[:] = self.flush(self.fma(mu, v, step))
+                return w + (self.fma(mu, v, step) if optimizer == "nesterov" else v)
+            if optimizer in ("adam", "nadam"):
                 m, v = states
-                held = np.where(np.abs(g) < t(self.c.tiny_root), t(0), g)
-                beta_1, beta_2 = hyper["beta_1"], hyper["beta_2"]
                 m[:] = self.flush(self.fma(t(beta_1), m, t(1.0 - beta_1) * g))
-                v[:] = self.flush(self.fma(t(beta_2), v, t(1.0 - beta_2) * (held * held)))
-                root = t(1.0 / np.sqrt(1.0 - powers[1]))
-                step = t(rate / (1.0 - powers[0])) * m
-                return w - step / self.fma(np.sqrt(v), root, t(hyper["epsilon"]))
-            (v,) = states
-            mu, step = t(hyper["momentum"]), t(0) - t(rate) * g
-            v[:] = self.flush(self.fma(mu, v, step))
-            return w + (self.fma(mu, v, step) if optimizer == "nesterov" else v)
+                v[:] = mean_square(v)
+                step = t(rate) * (m if optimizer == "adam" else g)
+                if optimizer == "nadam":
+                    step = self.fma(t(k["rate_2"]), m, step)
+                return w - step / self.fma(np.sqrt(v), t(k["root"]), t(h["epsilon"]))
+            if optimizer == "rmsprop":
+                (v,) = states
+                v[:] = mean_square(v)
+                return w - t(rate) * g / root_plus_epsilon(v)
+            if optimizer == "rmsprop_momentum":
+                v, b = states
+                v[:] = mean_square(v)
+                b[:] = self.flush(self.fma(t(h["momentum"]), b, g / root_plus_epsilon(v)))
+                return self.fnma(t(rate), b, w)
+            if optimizer == "adagrad":
+                (v,) = states
+                v[:] = self.fma(held(), held(), v)
+                return w - t(rate) * g / root_plus_epsilon(v)
+            if optimizer == "lion":
+                (m,) = states
+                c = self.fma(t(beta_1), m, t(1.0 - beta_1) * g)
+                m[:] = self.flush(self.fma(t(beta_2), m, t(1.0 - beta_2) * g))
+                return w - self.signed(c, t(rate))
+            assert optimizer == "rprop"
+            before, size = states
+            kept = ((before > 0) & (g > 0)) | ((before < 0) & (g < 0))
+            turned = ((before > 0) & (g < 0)) | ((before < 0) & (g > 0))
+            step = np.where(kept, size * t(beta_2), np.where(turned, size * t(beta_1), size))
+            g = np.where(turned, t(0), g)
+            size[:] = self.max(self.min(step, t(h["upper"])), t(h["lower"]))
+            before[:] = self.flush(g)
+            return w - self.signed(g, size)
+
+    def within(self, W, limit):
+        """W with every column's norm at most `limit`, squares summed in ascending row."""
+        squares = np.zeros(W.shape[1])
+        for row in W.astype(np.float64):
+            squares += row * row
+        norms = np.sqrt(squares)
+        with np.errstate(all="ignore"):
+            return W * np.where(norms > limit, self.t(limit / norms), self.t(1))
 
     def train(
         self, layers, X, target, loss, optimizer, hyper, epochs, batch_size, *, orders,
-        weight=None, reduction="mean", l2=0.0, trainable=None, masks=None,
+        weight=None, reduction="mean", l2=0.0, trainable=None, masks=None, l1=0.0, clip_value=0.0,
+        clip_norm=0.0, nonnegative=None, max_norm=None, dropout=None, average=None, seed=0,
+        starts=None,
     ):  # fmt: skip
-        """(layers after the run, loss of each epoch, optimizer states as flat vectors).
+        """(layers after the run, loss of each epoch, states and then the mean as flat vectors).
 
-        `orders[e]` are the rows of epoch e; `masks` a list of (W, b) factors.
+        `orders[e]` are the rows of epoch e; `masks` a list of (W, b) factors; `nonnegative`,
+        `max_norm` and `dropout` one entry a layer; `starts` what the states begin at.
         """
         layers = list(layers)
-        n_states = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}[optimizer]
+        n = len(layers)
+        n_states = {"sgd": 0, "adam": 2, "nadam": 2, "rmsprop_momentum": 2, "rprop": 2}
+        starts = starts or [0.0] * n_states.get(optimizer, 1)
+        trainable, masks = trainable or [(True, True)] * n, masks or [(None, None)] * n
+        nonnegative, max_norm = nonnegative or [False] * n, max_norm or [None] * n
 
-        def state():
+        def like(start):
             return [
-                (np.zeros_like(W), None if b is None else np.zeros_like(b)) for W, b, _ in layers
+                [np.full_like(W, start), None if b is None else np.full_like(b, start)]
+                for W, b, _ in layers
             ]
 
-        states = [state() for _ in range(n_states)]
-        powers, losses = [1.0, 1.0], []
+        states, mean = [like(start) for start in starts], like(0.0)
+        powers, losses, step = [1.0] * 4, [], 0
         for epoch in range(epochs):
             loss_sum = weight_sum = 0.0
             for start in range(0, len(orders[epoch]), batch_size):
                 rows = orders[epoch][start : start + batch_size]
                 w = None if weight is None else weight[rows]
-                summed, total, A, deltas = self.sweep(
-                    layers, X[rows], target[rows], loss, w, reduction
+                factors = dropout and [
+                    dropout_factors(seed, step, layer, len(rows), one.W.shape[1], rate, self.type)
+                    if rate else None for layer, (one, rate) in enumerate(zip(layers, dropout))
+                ]  # fmt: skip
+                summed, total, inputs, deltas = self.sweep(
+                    layers, X[rows], target[rows], loss, w, reduction, factors
                 )
                 loss_sum += summed if reduction == "mean" else summed * total
                 weight_sum += total
                 if total <= 0:
                     continue
-                powers = [powers[0] * hyper.get("beta_1", 0), powers[1] * hyper.get("beta_2", 0)]
-                for j, (W, b, activation) in enumerate(layers):
-                    dW, db = self.weight_gradient(A[j], deltas[j])
-                    train_w, train_b = trainable[j] if trainable else (True, True)
-                    mask_w, mask_b = masks[j] if masks else (None, None)
-                    if train_w:
-                        own = [s[j][0] for s in states]
-                        W = self.update(optimizer, W, own, dW, hyper, l2, powers)
-                        W = W if mask_w is None else W * mask_w
-                    if train_b and b is not None:
-                        own = [s[j][1] for s in states]
-                        b = self.update(optimizer, b, own, db, hyper, 0.0, powers)
-                        b = b if mask_b is None else b * mask_b
-                    layers[j] = Layer(W, b, activation)
+                k = self.scalars(optimizer, hyper, powers, step, average)
+                step += 1
+                grads = []
+                for j, (W, b, _) in enumerate(layers):
+                    both = list(self.weight_gradient(inputs[j], deltas[j]))
+                    for part, (p, penalties) in enumerate(((W, (l2, l1)), (b, (0.0, 0.0)))):
+                        if p is None or not trainable[j][part]:
+                            both[part] = None if p is None else np.zeros_like(p)
+                            continue
+                        both[part] = self.penalised(both[part], p, *penalties, clip_value)
+                        if clip_norm and masks[j][part] is not None:
+                            both[part] = both[part] * masks[j][part]
+                    grads.append(both)
+                if clip_norm:
+                    every = flat(*zip(*grads)).astype(np.float64)
+                    norm = np.sqrt(double_sum(every * every, CHUNK))
+                    k["factor"] = clip_norm / norm if norm > clip_norm else 1.0
+                for j, layer in enumerate(layers):
+                    parts = [layer.W, layer.b]
+                    for part in (0, 1):
+                        if parts[part] is None or not trainable[j][part]:
+                            continue
+                        own = [s[j][part] for s in states]
+                        p = self.update(optimizer, parts[part], own, grads[j][part], hyper, k)
+                        p = p if masks[j][part] is None else p * masks[j][part]
+                        if part == 0 and nonnegative[j]:
+                            p = np.where(p < 0, self.t(0), p)
+                        if part == 0 and max_norm[j]:
+                            p = self.within(p, max_norm[j])
+                        if average is not None:
+                            m = mean[j][part]
+                            mean[j][part] = self.fma(self.t(k["share"]), p - m, m)
+                        parts[part] = p
+                    layers[j] = Layer(*parts, layer.activation)
             losses.append(loss_sum / weight_sum if weight_sum > 0 else 0.0)
-        flat_states = [flat([s[0] for s in of], [s[1] for s in of]) for of in states]
+        kept = states if average is None else [*states, mean]
+        flat_states = [flat([s[0] for s in of], [s[1] for s in of]) for of in kept]
         return layers, np.array(losses), flat_states
 
 
