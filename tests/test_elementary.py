@@ -28,7 +28,7 @@ ISA_FLAGS = {
         "-DCBP_VEC_AVX512", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma",
     ],
 }  # fmt: skip
-FUNCTIONS = ["exp", "expm1", "sigmoid", "tanh", "log1p"]
+FUNCTIONS = ["exp", "expm1", "sigmoid", "tanh", "log1p", "log"]
 MONOTONE = ["elu", "selu", "softsign", "hard_sigmoid", "softplus"]
 WAVY = ["gelu", "silu", "mish", "sin", "gelu_slope", "silu_slope", "mish_slope", "sin_slope"]
 TYPES = {"f32": "float32", "f64": "float64"}
@@ -237,6 +237,7 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "tanh": mpmath.tanh,
     "log1p": mpmath.log1p,
+    "log": mpmath.log,
     "elu": lambda x: x if x > 0 else mpmath.expm1(x),
     "selu": lambda x: LAMBDA * (x if x > 0 else ALPHA * mpmath.expm1(x)),
     "softsign": lambda x: x / (1 + abs(x)),
@@ -253,7 +254,11 @@ def hard_points(name: str, kind: str) -> list[float]:
     """Seams of the reduction, both ends of every range, powers of two, and their neighbours."""
     real = np.float32 if kind == "f32" else np.float64
     points = [0.0, *(2.0**e for e in range(-149 if kind == "f32" else -1074, 11, 7))]
-    if name == "log1p":
+    if name == "log":
+        ends = np.finfo(np.float32 if kind == "f32" else np.float64)
+        points = [0.75 * 2.0**k for k in range(-125, 127, 3)] + [1.0, 0.5, 2.0, 7.5, 1e30]
+        points += [2.0 * ends.tiny, 0.5 * ends.max]
+    elif name == "log1p":
         points += [1.5 * 2.0**k - 1 for k in range(60)] + [2.0**k for k in range(11, 120)]
     else:
         seam = math.log(2) / (2 if name == "tanh" else 1)
@@ -262,7 +267,7 @@ def hard_points(name: str, kind: str) -> list[float]:
         points += [87.33, 88.02, 88.72, 103.27, 103.97, 708.39, 709.78, 744.44, 745.13]
     if name == "sin":
         points = [x for x in points if x < 1e4] + [k * math.pi / 2 for k in range(1, 6000, 17)]
-    signs = {"log1p": [1.0], "expm1": [-1.0]}.get(name, [-1.0, 1.0])
+    signs = {"log1p": [1.0], "log": [1.0], "expm1": [-1.0]}.get(name, [-1.0, 1.0])
     magnitudes = set()
     for x in map(real, points):
         below, above = np.nextafter(x, real(0)), np.nextafter(x, real(math.inf))

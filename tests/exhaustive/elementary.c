@@ -62,6 +62,18 @@
 BOTH(vexp) BOTH(vexpm1) BOTH(vsigmoid) BOTH(vtanh) BOTH(vlog1p)
 BOTH(velu) BOTH(vselu) BOTH(vsoftsign) BOTH(vhard_sigmoid)
 BOTH(vsoftplus) BOTH(vsilu) BOTH(vmish) BOTH(vgelu) BOTH(vsin)
+/* vlog is for positive normal numbers: the ends stand for what lies beyond them. */
+#define ARRAY_LOG(bits, type, low, high)                                                    \
+    static void array_log_f##bits(const type *x, type *y, long n)                           \
+    {                                                                                       \
+        for (long i = 0; i < n; i += F##bits##_LANES) {                                     \
+            f##bits##_v v = f##bits##_load(x + i), least = f##bits##_set1(low);             \
+            v = f##bits##_sel(f##bits##_lt(v, least), least, v);                            \
+            v = f##bits##_sel(f##bits##_lt(f##bits##_set1(high), v), f##bits##_set1(high), v); \
+            f##bits##_store(y + i, f##bits##_sel(f##bits##_eq(v, v), vlog_f##bits(v), v));  \
+        }                                                                                   \
+    }
+ARRAY_LOG(32, float, FLT_MIN, FLT_MAX) ARRAY_LOG(64, double, DBL_MIN, DBL_MAX)
 BOTH(silu_slope) BOTH(mish_slope) BOTH(gelu_slope) BOTH(sin_slope)
 
 #define LAMBDA 1.0507009873554804934193349852946L /* Klambauer et al. 2017 */
@@ -73,6 +85,12 @@ BOTH(silu_slope) BOTH(mish_slope) BOTH(gelu_slope) BOTH(sin_slope)
 /* The references, in double and in long double. */
 #define REFERENCES(real, s)                                                                        \
     static real sigmoid##s(real x) { return 1 / (1 + exp##s(-x)); }                                \
+    static real log_of##s(real x)                                                                  \
+    {                                                                                              \
+        int narrow = sizeof(real) == 8;                                                            \
+        x = fmin##s(narrow ? FLT_MAX : DBL_MAX, fmax##s(narrow ? FLT_MIN : DBL_MIN, x));           \
+        return log##s(x);                                                                          \
+    }                                                                                              \
     static real elu##s(real x) { return x > 0 ? x : expm1##s(x); }                                 \
     static real selu##s(real x)                                                                    \
     {                                                                                              \
@@ -144,6 +162,8 @@ static const struct function {
      {{0, 0}, {INFINITY, INFINITY}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}},
     {NAMES(expm1), expm1, expm1l, -1, 0, 0, 1, -40, 0, 1,
      {{0, 0}, {-0.0, -0.0}, {-INFINITY, -1}, {-1e30, -1}, {0, 0}, {0, 0}}},
+    {"log", array_log_f32, array_log_f64, log_of, log_ofl, 1, 0, 0, 710, 0, 8, 0,
+     {{1, 0}, {1, 0}, {1, 0}, {1, 0}, {1, 0}, {1, 0}}},
     {ALL(elu), 0, 0, 0, INFINITY, -40, 3, 1,
      {{0, 0}, {-0.0, -0.0}, {-INFINITY, -1}, {INFINITY, INFINITY}, {-1e30, -1}, {1e30, 1e30}}},
     {ALL(selu), 0, 0, 0, INFINITY, -40, 3, 1,

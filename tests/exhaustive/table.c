@@ -53,6 +53,33 @@ static void tell(const char *name, const void *x, ptrdiff_t c)
     printf("f%d %s %016llx\n", 8 * kernel->itemsize, name, (unsigned long long)hash_of(x, c));
 }
 
+/* Loss and delta of n rows, each loss with few outputs and with many. */
+static void walk_heads(ptrdiff_t n, ptrdiff_t stride)
+{
+    static const double table[64] = {0.1, 0.5, 0.9, 0.3};
+    void *t = fill(1, 64 * n, 1), *scale = fill(2, n, 1), *a, *d = memory[4], *loss = memory[5];
+    kernel->apply(t, t, 64 * n, 0, CBP_SIGMOID); /* all losses take numbers between 0 and 1 */
+    for (int loss_of = 0; loss_of < CBP_CUSTOM_LOSS; loss_of++)
+        for (int mask_nan = 0; mask_nan < 2; mask_nan++)
+            for (int o = 2; o <= 44; o += 42) {
+                int alpha = loss_of == CBP_CATEGORICAL_FOCAL;
+                double parameter = loss_of == CBP_CATEGORICAL_CROSS_ENTROPY ? 0.1 : 0.7;
+                cbp_objective objective = {
+                    loss_of, mask_nan, parameter, 0.3, 0.7,
+                    alpha || loss_of == CBP_QUANTILE ? table : NULL, alpha ? o : 2};
+                cbp_target target = {.rows = t, .row_stride = 60};
+                char name[32];
+                a = fill(0, 4 * stride, 9);
+                memset(d, 0, (size_t)(4 * stride) * 8);
+                int activation = loss_of < CBP_POISSON ? CBP_SOFTPLUS : CBP_IDENTITY;
+                kernel->head(&objective, activation, d, loss, a, NULL, stride, &target, scale, n,
+                             o);
+                snprintf(name, sizeof name, "head_%d_%d_%d", loss_of, mask_nan, o);
+                tell(name, d, (o + 15) / 16 * stride);
+                tell(name, loss, n);
+            }
+}
+
 static void walk(void)
 {
     enum { N = 77, K = 300, O = 61, STRIDE = 16 * N };
@@ -96,6 +123,7 @@ static void walk(void)
     a = fill(0, 4 * STRIDE, 20);
     kernel->activate(a, STRIDE, NULL, 0, b, N, O, CBP_LOG_SOFTMAX);
     tell("log_softmax", a, 4 * STRIDE);
+    walk_heads(N, STRIDE);
     static const struct { int rule; const char *name; } rules[] = {
         {CBP_SGD, "sgd"}, {CBP_MOMENTUM, "momentum"}, {CBP_NESTEROV, "nesterov"}, {CBP_ADAM, "adam"}};
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
