@@ -62,14 +62,14 @@ def main():
         "0.047910012443145668",
         (10, 4, 16, 12, 9),
     )  # fmt: skip
-    table.part("Net A, ΔL/Δw1: not one number, as the article has it, but a limit")
+    table.part("Net A, ΔL/Δw1: not one number, as the article has it", "independently")
     secants = explain.sensitivity(*build(A), "w1", [1, 0.1, 0.01, 0.001], loss=LOSS).secants
     table.numbers(
         "step 1, step 0.1, step 0.01, step 0.001",
         "0.007704976482, 0.009286485577, 0.009327416513, 0.009329950234",
         secants,
     )
-    table.part("Net A, w ← w - η ∂L/∂w, η = 0.5")
+    table.part("Net A, w ← w - η ∂L/∂w, η = 0.5", "independently")
     net, x, t = build(A)
     losses = cbp.Trainer(net, LOSS, cbp.SGD(0.5), batch_size=None).fit([x], [t], 101)["loss"]
     table.numbers(
@@ -98,7 +98,7 @@ def main():
         "-0.010096873016538716, -0.0097467799341594051",
         (18, 12, 52, 40, 16),
     )  # fmt: skip
-    table.part("Net C, the two paths of w5")
+    table.part("Net C, the two paths of w5", "with 50 digits")
     paths = explain.paths(g, "w5")
     table.numbers(
         "through y1, through y2, their sum",
