@@ -106,10 +106,23 @@ VEC_OP VM FN(present)(ptrdiff_t columns, int j)
     return vfirst(left < 0 ? 0 : left > VW ? VW : (int)left);
 }
 
+/* +0 into a vector of n rows of a strip that has no column there. */
+VEC_OP void FN(clear)(T *a, ptrdiff_t n)
+{
+    for (ptrdiff_t r = 0; r < n; r++)
+        vstore(a + r * CBP_STRIP, vset1((T)0));
+}
+
 VEC_OP void FN(activate_strip)(T *a, T *z, const T *bias, ptrdiff_t n, ptrdiff_t columns,
                                int activation)
 {
     for (int j = 0; j < VPS; j++) {
+        if (j * VW >= columns) {
+            FN(clear)(a + j * VW, n);
+            if (z)
+                FN(clear)(z + j * VW, n);
+            continue;
+        }
         V b = bias ? vload(bias + j * VW) : vset1((T)0);
         VM present = FN(present)(columns, j);
         for (ptrdiff_t r = 0; r < n; r++) {
@@ -241,6 +254,10 @@ VEC_OP void FN(delta_strip)(T *d, const T *from, const T *scale, ptrdiff_t n, pt
                             int activation)
 {
     for (int j = 0; j < VPS; j++) {
+        if (j * VW >= columns) {
+            FN(clear)(d + j * VW, n);
+            continue;
+        }
         VM present = FN(present)(columns, j);
         for (ptrdiff_t r = 0; r < n; r++) {
             ptrdiff_t at = r * CBP_STRIP + j * VW;
