@@ -542,7 +542,8 @@ class Trainer:
     def stop(self) -> None:
         """End the `fit` that is on, from a callback or another thread.
 
-        From a callback it ends with the epoch, from another thread behind the update under way;
+        From a callback it ends with the epoch or minibatch that the callback is told of, from
+        another thread behind the update under way;
         `fit` returns as if its epochs were over. Without a `fit` nothing happens.
         """
         if self._fitting:

@@ -280,6 +280,29 @@ def test_hostile_headers_are_refused(tmp_path, name):
     refused(tmp_path / "hostile", len(raw).to_bytes(8, "little") + raw + bytes(64))
 
 
+EMPTY = '"%s":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+LIMITS = {
+    "tensors": (10_000, lambda k: ",".join(EMPTY % f"t{i:05}" for i in range(k)), "more than 10,000"),
+    "names": (256, lambda k: EMPTY % ("a" * k), "a name that cbp does not give"),
+    "integers": (2**53, lambda k: f'"a":{{"dtype":"U8","shape":[{k}],"data_offsets":[0,{k}]}}',
+                 "an integer beyond"),
+    "nesting": (4, lambda k: '"a":' + "[" * (k - 1) + "]" * (k - 1), "nested deeper than 4"),
+    "bytes": (2**20, lambda k: EMPTY % "a" + " " * (k - 71), "not the length of a header"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_of_a_header_are_where_they_are_said_to_be(tmp_path, name):
+    """One less and the limit itself are refused for other reasons, one more for this one."""
+    limit, text, words = LIMITS[name]
+    for k in (limit - 1, limit, limit + 1):
+        raw = ('{"__metadata__":{},' + text(k) + "}").encode()
+        raw = raw if name == "bytes" else raw + b" " * (-len(raw) % 8)
+        assert name != "bytes" or len(raw) == k
+        said = refused(tmp_path / "hostile", len(raw).to_bytes(8, "little") + raw)
+        assert (words in said) == (k > limit), said
+
+
 def test_bytes_that_are_not_text_are_refused(tmp_path):
     """A header is ASCII."""
     for raw in (b"\xff" * 64, '{"é":1}'.encode(), "{}".encode("utf-16")):

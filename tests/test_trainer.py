@@ -509,10 +509,17 @@ def test_an_interrupted_epoch_of_other_rows_is_dropped():
 
 
 def interrupted(order=None):
-    """Return a trainer that stands inside its first epoch over X and T, after one batch or more."""
+    """Return a trainer that stands inside its first epoch over X and T, after some batches."""
+
+    class Stop(cbp.Callback):
+        def on_train_batch_end(self, batch, logs):
+            if batch == 3:
+                self.trainer.stop()
+
     run = trainer(shuffle=False)
     large = np.tile(X, (4000, 1)), np.tile(T, (4000, 1))
-    run.fit(*large, 1000, order=order, max_seconds=0.003)
+    run.fit(*large, 1000, order=order, callbacks=Stop())
+    assert run._place["step"] == 4 and run.history.ended == "stop"
     return run, *large
 
 
