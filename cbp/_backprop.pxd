@@ -71,6 +71,7 @@ cdef class Core:
     cdef int enter(self, bint writing) except -1
     cdef void leave(self, bint writing) noexcept
     cdef Py_ssize_t check_loss(self, Objective objective, object target, object labels) except -1
+    cdef Py_ssize_t target_columns(self, const cbp_objective *objective) noexcept
     cdef void net_outputs(self, const Work *work, const Batch *batch, char *out) noexcept
     cdef int team(self, Objective objective, int n_threads) noexcept
 

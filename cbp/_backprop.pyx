@@ -842,7 +842,7 @@ cdef class Core:
         how many columns the target rows have."""
         cdef const Layer *last = &self.net.layers[self.net.n_layers - 1]
         cdef int activation = last.activation, loss = objective.loss.loss
-        cdef Py_ssize_t outputs = last.n_out, entries = objective.loss.entries
+        cdef Py_ssize_t outputs = last.n_out, columns = self.target_columns(&objective.loss)
         cdef bint rows = activation == CBP_SOFTMAX or activation == CBP_LOG_SOFTMAX
         cdef bint categorical = (loss == CBP_CATEGORICAL_CROSS_ENTROPY
                                  or loss == CBP_CATEGORICAL_FOCAL)
@@ -852,8 +852,7 @@ cdef class Core:
                 or (rows and not categorical and loss != CBP_CUSTOM_LOSS)
                 or (plain and activation != CBP_IDENTITY)):
             raise ValueError(f"Loss {loss} does not go with output activation {activation}.")
-        if (loss == CBP_QUANTILE and outputs % entries or loss == CBP_GAUSSIAN and outputs % 2
-                or loss == CBP_CATEGORICAL_FOCAL and entries not in (0, outputs)):
+        if columns < 0:
             raise ValueError(f"Loss {loss} does not go with {outputs} outputs.")
         if (target is None) == (labels is None):
             raise ValueError("Give either target rows or labels.")
@@ -861,8 +860,19 @@ cdef class Core:
             raise ValueError("Labels go with categorical losses only.")
         if loss == CBP_CUSTOM_LOSS:
             return outputs if target is None else target.shape[1]
-        return outputs // entries if loss == CBP_QUANTILE else outputs // (
-            2 if loss == CBP_GAUSSIAN else 1)
+        return columns
+
+    cdef Py_ssize_t target_columns(self, const cbp_objective *objective) noexcept:
+        """Columns of target rows, of a loss that is no Python function; -1 where the number of
+        outputs does not fit the loss."""
+        cdef Py_ssize_t outputs = self.net.layers[self.net.n_layers - 1].n_out, each = 1
+        if objective.loss == CBP_CATEGORICAL_FOCAL and objective.entries not in (0, outputs):
+            return -1
+        if objective.loss == CBP_QUANTILE:
+            each = objective.entries
+        elif objective.loss == CBP_GAUSSIAN:
+            each = 2
+        return -1 if outputs % each else outputs // each
 
     cdef int team(self, Objective objective, int n_threads) noexcept:
         """How many threads a call has: a user's functions run in the calling one."""

@@ -11,7 +11,7 @@ order of rows, the seed and the step, never on threads or on where a call ended.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
-from libc.math cimport isfinite, sqrt
+from libc.math cimport INFINITY, isfinite, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -42,12 +42,15 @@ from cbp._dense cimport Layer, dense_transpose
 from cbp._kernels cimport (
     CBP_ADAGRAD,
     CBP_ADAM,
+    CBP_BINARY_FOCAL,
     CBP_CATEGORICAL_CROSS_ENTROPY,
+    CBP_CATEGORICAL_FOCAL,
     CBP_CHUNK,
     CBP_LION,
     CBP_MOMENTUM,
     CBP_NADAM,
     CBP_NESTEROV,
+    CBP_POISSON,
     CBP_RELU,
     CBP_RMSPROP,
     CBP_RMSPROP_MOMENTUM,
@@ -1179,7 +1182,7 @@ cdef class Loop:
         """What `update` does, with every check compiled, where X and Y are C-contiguous arrays as
         the loop takes them, finite and in the loss's range; None where it is not so simple.
 
-        Y: (n, n_out), or labels (n,) int64.  n_threads: the most that run, as for
+        Y: (n, n_targets), or labels (n,) int64.  n_threads: the most that run, as for
         `_runtime.threads_for`; 0: one, or None where more would pay."""
         cdef Core core = self.core
         cdef Train *t = &self.t
@@ -1187,14 +1190,14 @@ cdef class Loop:
         cdef char letter = c"f" if core.itemsize == 4 else c"d"
         cdef Py_ssize_t n_in = core.net.layers[0].n_in, n, j, weights = 0
         cdef Py_ssize_t n_out = core.net.layers[core.net.n_layers - 1].n_out
+        cdef Py_ssize_t columns = core.target_columns(objective)
         cdef int l, paid
-        cdef double loss
+        cdef double loss, most
         cdef bint fits
         cdef const int64_t *labels
         self._refuse_while_running()
-        if (t.by_rows or objective.mask_nan or core.net.outputs != NULL
-                or objective.loss > CBP_CATEGORICAL_CROSS_ENTROPY or self.objective.custom is not None
-                or not view_plain(self.x, X, letter)):
+        if (columns < 0 or t.by_rows or objective.mask_nan or core.net.outputs != NULL
+                or self.objective.custom is not None or not view_plain(self.x, X, letter)):
             return None
         n = self.x.view.shape[0] if self.x.view.ndim == 2 else 0
         for l in range(core.net.n_layers):
@@ -1204,7 +1207,8 @@ cdef class Loop:
         if fits:
             fits = core.net.kernel.finite(self.x.view.buf, n * n_in)
         t.batch.target.rows = t.batch.target.labels = NULL
-        if fits and objective.loss == CBP_CATEGORICAL_CROSS_ENTROPY:
+        if fits and (objective.loss == CBP_CATEGORICAL_CROSS_ENTROPY
+                     or objective.loss == CBP_CATEGORICAL_FOCAL):
             fits = (view_plain(self.labels, Y, c"l") and self.labels.view.itemsize == 8
                     and self.labels.view.ndim == 1 and self.labels.view.shape[0] == n)
             if fits:
@@ -1215,17 +1219,18 @@ cdef class Loop:
                         fits = False
         elif fits:
             fits = (view_plain(self.target, Y, letter) and self.target.view.ndim == 2
-                    and self.target.view.shape[0] == n and self.target.view.shape[1] == n_out)
+                    and self.target.view.shape[0] == n and self.target.view.shape[1] == columns)
             if fits:
                 t.batch.target.rows = self.target.view.buf
-                fits = core.net.kernel.finite(self.target.view.buf, n * n_out)
-            if fits and objective.loss == CBP_BINARY_CROSS_ENTROPY:
-                fits = (in_unit_interval(<const float *>self.target.view.buf, n * n_out)
+                fits = core.net.kernel.finite(self.target.view.buf, n * columns)
+            if fits and objective.loss in (CBP_BINARY_CROSS_ENTROPY, CBP_BINARY_FOCAL, CBP_POISSON):
+                most = INFINITY if objective.loss == CBP_POISSON else 1.0
+                fits = (between_0_and(most, <const float *>self.target.view.buf, n * columns)
                         if core.itemsize == 4 else
-                        in_unit_interval(<const double *>self.target.view.buf, n * n_out))
+                        between_0_and(most, <const double *>self.target.view.buf, n * columns))
         if fits:
             t.batch.x, t.batch.source = <const char *>self.x.view.buf, CBP_SAME
-            t.batch.x_itemsize, t.batch.target.row_stride = core.itemsize, n_out
+            t.batch.x_itemsize, t.batch.target.row_stride = core.itemsize, columns
             t.batch.weight, t.subset = NULL, NULL
             self.weight = self.subset = self.order = None
             t.batch_size, t.shuffle, t.laid_out = n, False, -1
@@ -1392,12 +1397,12 @@ ctypedef fused real:
     double
 
 
-cdef bint in_unit_interval(const real *x, Py_ssize_t n) noexcept nogil:
-    """Whether all of x lies in [0, 1]."""
+cdef bint between_0_and(double most, const real *x, Py_ssize_t n) noexcept nogil:
+    """Whether all of x lies in [0, most]."""
     cdef Py_ssize_t j
     cdef bint inside = True
     for j in range(n):
-        inside &= (x[j] >= 0) & (x[j] <= 1)
+        inside &= (x[j] >= 0) & (x[j] <= most)
     return inside
 
 

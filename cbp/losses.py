@@ -653,15 +653,19 @@ class Focal(_Categorical):
             mask_nan=self.masks,
         )
 
-    def targets(
-        self, Y: Any, n_rows: int, n_outputs: int, dtype: np.dtype[Any], activation: str
-    ) -> Targets:
-        """Return Y, checked, in the form the core takes."""
+    def n_targets(self, n_outputs: int) -> int:
+        """Return how many columns the targets of a network with so many outputs have."""
         if isinstance(self.alpha, tuple) and len(self.alpha) != n_outputs:
             raise ValueError(
                 f"`alpha` must hold one number for each of the {n_outputs} outputs, "
                 f"got {len(self.alpha)}."
             )
+        return n_outputs
+
+    def targets(
+        self, Y: Any, n_rows: int, n_outputs: int, dtype: np.dtype[Any], activation: str
+    ) -> Targets:
+        """Return Y, checked, in the form the core takes."""
         if activation != "sigmoid":
             return super().targets(Y, n_rows, n_outputs, dtype, activation)
         targets = Loss.targets(self, Y, n_rows, n_outputs, dtype, activation)
@@ -776,14 +780,15 @@ _AUTO: dict[str, type[Loss]] = {
 }
 
 
-def checked(loss: Any, activation: str) -> Loss:
-    """Return the loss that `loss` (an object, a name, or "auto") means for this output."""
+def checked(loss: Any, activation: str, n_outputs: int) -> Loss:
+    """Return the loss that `loss` (an object, a name, or "auto") means for these outputs."""
     if isinstance(loss, Loss):
         result = loss
     else:
         name = _check.choice(loss, "loss", ["auto", *LOSSES])
         result = _AUTO.get(activation, SquaredError)() if name == "auto" else LOSSES[name]()
     result.check_activation(activation)
+    result.n_targets(n_outputs)  # refuses the outputs that it cannot share out
     return result
 
 

@@ -720,7 +720,7 @@ class Network:
         wants_deltas: bool,
     ) -> tuple[float, list[NDArray[Any]]]:
         """Fill `flat` with the gradient; return the loss and the deltas, if wanted."""
-        loss = losses.checked(loss, self.activations[-1])
+        loss = losses.checked(loss, self.activations[-1], self.sizes[-1])
         l2 = _check.number(l2, "l2", least=0.0)
         X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, least=1)
         values, labels = self._targets(loss, Y, len(X))

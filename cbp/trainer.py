@@ -135,7 +135,7 @@ class Trainer:
         if not isinstance(net, Network):
             raise TypeError(f"`net` must be a Network, got {type(net).__name__}.")
         self._net = net
-        self._loss = losses.checked(loss, net.activations[-1])
+        self._loss = losses.checked(loss, net.activations[-1], net.sizes[-1])
         self._objective = self._loss.objective(net.activations[-1])
         self._optimizer = optimizers.checked(optimizer)
         if isinstance(batch_size, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import outputs
 import pytest
 from explained import article_graph, article_net
 
@@ -69,6 +70,25 @@ def test_gradients_are_the_compiled_ones(hidden, output, loss, bias):
         np.testing.assert_allclose(g.gradient, net.loss_and_gradient(x, t[None], loss)[1], **close)
         for mine, theirs in zip(g.deltas, core.deltas, strict=True):
             np.testing.assert_allclose(mine, theirs[0], **close)
+
+
+@pytest.mark.parametrize("name, output", outputs.PAIRS, ids=outputs.name_of)
+def test_every_loss_at_every_output(name, output):
+    """Graph, methods and compiled core agree for every pair that a network can be trained with."""
+    loss, rng = outputs.LOSSES[name][0], np.random.default_rng(4)
+    for hidden in ("tanh", "silu"):
+        net = cbp.Network([3, 4, outputs.N_OUTPUTS], hidden, output, dtype="float64", seed=7)
+        x = rng.normal(size=3)
+        t = outputs.targets(loss, output, 1, rng)[0]
+        g, core = explain.graph(net, x, t, loss), net.gradient(x, t[None], loss)
+        np.testing.assert_allclose(g.value, core.loss, rtol=1e-13)
+        for mine, theirs in zip(g.deltas, core.deltas, strict=True):
+            np.testing.assert_allclose(mine, theirs[0], rtol=1e-12, atol=1e-14)
+        for method in ("recursion", "delta", "forward"):
+            gradient = explain.derive(g, method).gradient
+            np.testing.assert_allclose(gradient, g.gradient, rtol=1e-12, atol=1e-14)
+        central = explain.derive(g, "central").gradient
+        np.testing.assert_allclose(central, g.gradient, rtol=1e-5, atol=1e-7)
 
 
 def test_activations_of_ones_own():

@@ -293,10 +293,14 @@ BAD = [
 @pytest.mark.parametrize("loss, output, Y, sentence", BAD, ids=[row[3][:40] for row in BAD])
 def test_bad_targets(loss, output, Y, sentence):
     """Targets out of a loss's range are named."""
-    net = network(output, n_outputs=2)
-    with pytest.raises(ValueError) as caught:
-        net.gradient(np.zeros((1, 3)), np.array(Y), loss)
-    assert str(caught.value) == sentence
+    net, X = network(output, n_outputs=2), np.zeros((1, 3))
+    before = net.parameters.copy()
+    for call in (lambda: net.gradient(X, np.array(Y), loss),
+                 lambda: cbp.Trainer(net, loss).train_on_batch(X, np.array(Y))):  # fmt: skip
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == sentence
+    np.testing.assert_array_equal(net.parameters, before)
 
 
 NUMBERS = [
@@ -401,6 +405,43 @@ def test_bits_do_not_depend_on_threads(name, output, dtype):
         assert trainer.threads_used == (1 if name == "custom" or output is OWN else n_threads)
         ends.append(net.parameters.tobytes())
     assert ends[0] == ends[1]
+
+
+@EACH
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_single_batches_have_the_bits_of_fit(name, output, dtype):
+    """train_on_batch, with its compiled checks and without them, is a step of fit."""
+    loss, own = LOSSES[name][0], np.random.default_rng(2)
+    X = own.normal(size=(40, 3)).astype(dtype)
+    T = targets(loss, output, 40, own).astype(dtype)
+    trainers = [cbp.Trainer(network(output, dtype=dtype), loss, batch_size=40, shuffle=False, seed=1)
+                for _ in range(3)]  # fmt: skip
+    for _ in range(3):
+        told = [
+            trainers[0].train_on_batch(X, T),
+            trainers[1].train_on_batch(X, T, sample_weight=np.ones(40)),
+            trainers[2].fit(X, T, 1)["loss"][0],
+        ]
+        assert told[0] == told[1] == told[2]
+    for other in trainers[1:]:
+        np.testing.assert_array_equal(trainers[0].net.parameters, other.net.parameters)
+
+
+@EACH
+@pytest.mark.parametrize("masked", [False, True])
+def test_runs_of_small_networks_are_single_batches(name, output, masked):
+    """Whatever room a long run of small steps takes, it ends where single batches end."""
+    loss, own = LOSSES[name][0], np.random.default_rng(2)
+    X, T = own.normal(size=(400, 3)), targets(loss, output, 400, own)
+    if masked and name != "custom":
+        loss = replace(loss, mask_nan=True)
+        T[own.random(T.shape) < 0.2] = np.nan
+    whole, single = (cbp.Trainer(network(output), loss, batch_size=40, shuffle=False, seed=1)
+                     for _ in range(2))  # fmt: skip
+    whole.fit(X, T, 2)
+    for first in (*range(0, 400, 40), *range(0, 400, 40)):
+        single.train_on_batch(X[first : first + 40], T[first : first + 40])
+    np.testing.assert_array_equal(whole.net.parameters, single.net.parameters)
 
 
 def test_custom_loss_is_the_compiled_one():

@@ -12,6 +12,8 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ._typeset import exact, html_name, html_partial, integer, short
 
 if TYPE_CHECKING:
@@ -32,12 +34,15 @@ _FUNCTIONS: dict[str, Callable[[str], str]] = {
 _LOSSES: dict[str, Callable[[str, str], str]] = {
     "squared_error": lambda y, t: f"½({y} − {t})²",
     "absolute_error": lambda y, t: f"|{y} − {t}|",
+    "poisson": lambda y, t: f"e<sup>{y}</sup> − {t} · {y}",
     "binary_cross_entropy": lambda y, t: f"−{t} ln {y} − (1 − {t}) ln(1 − {y})",
     "categorical_cross_entropy": lambda y, t: f"−{t} ln {y}",
     "categorical_cross_entropy of log_softmax": lambda y, t: f"−{t} · {y}",
 }
 _LOSS_SLOPES: dict[str, Callable[[str, str], str]] = {
     "squared_error": lambda y, t: f"{y} − {t}",
+    "absolute_error": lambda y, t: f"sgn({y} − {t})",
+    "poisson": lambda y, t: f"e<sup>{y}</sup> − {t}",
     "binary_cross_entropy": lambda y, t: f"(1 − {t})/(1 − {y}) − {t}/{y}",
     "categorical_cross_entropy": lambda y, t: f"−{t}/{y}",
     "categorical_cross_entropy of log_softmax": lambda y, t: f"−{t}",
@@ -164,7 +169,7 @@ class _Sweep:
         g = self.g
         of_logs = " of log_softmax" if g.activations[-1] == "log_softmax" else ""
         f = formulas.get(g.loss.name + of_logs)
-        plain = g.share == 1.0 and len(g.t) == g.sizes[-1]
+        plain = g.share == 1.0 and len(g.t) == g.sizes[-1] and not np.isnan(g.t).any()
         if f is None or not plain or bool(getattr(g.loss, "label_smoothing", False)):
             return "", ""
         n, y = g.sizes[-1], self.names.a
