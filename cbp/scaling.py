@@ -21,8 +21,8 @@ __all__ = ["Scaling"]
 _CHUNK = 4096  # rows whose sums are added up before they join the total: a constant of the bits
 # A column whose standard deviation is this small a part of its mean holds one number, rounded.
 _CONSTANT = 1e-13
-# Rows that are looked at before a warning.
-_LOOK = 1000
+# Rows that are looked at before a warning: at most so many, fewer (but 20) of very wide data.
+_LOOK, _LOOK_VALUES = 1000, 2**18
 # Losses in whose terms a target may be moved and stretched: the best prediction moves with it.
 _EQUIVARIANT = ("squared_error", "absolute_error", "huber", "quantile")
 
@@ -214,7 +214,8 @@ def _complaint(rows: NDArray[Any]) -> str:
 
     Rare entries make a column's standard deviation small; that is no complaint, nor is a constant.
     """
-    looked = rows[:: -(-len(rows) // _LOOK)].astype(np.float64)
+    most_rows = min(_LOOK, max(20, _LOOK_VALUES // rows.shape[1]))
+    looked = rows[:: -(-len(rows) // most_rows)].astype(np.float64)
     with np.errstate(all="ignore"):
         mean = looked.mean(axis=0)
         if np.isnan(mean).any():  # masked targets
