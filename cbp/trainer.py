@@ -498,20 +498,27 @@ class Trainer:
         if validation_data is None:
             self._check_measurable(data if validation is None else validation, self.metrics)
         taken = _feeding.orders(order, epochs, len(data.X))
-        if not self.history.epochs and self.net.scaling is None:
-            seen = rows if order is None else np.unique(np.asarray(taken))
-            if self.net._prepare(self.loss, X, Y, seen):  # and targets are others now
+        scales, before = False, self._loop.step
+        try:
+            if not self.history.epochs and self.net.scaling is None:
+                seen = rows if order is None else np.unique(np.asarray(taken))
+                scales = self.net._prepare(self.loss, X, Y, seen)
+            if scales:  # and targets are others now
                 data = self._data(X, Y, sample_weight)
                 validation = self._validation(validation_data)
                 if held is not None:
                     validation = data.take(apart)
-        if class_weight is not None:
-            self._check_classifies("class_weight", data.targets)
-            of = _feeding.classes(data.targets)
-            table = self._class_weights(class_weight, of if rows is None else of[rows])
-            data = data._replace(weight=_feeding.weighted(data.weight, table, of))
-        feed = _run.Rows(self, data, rows, taken)
-        return self._fit(feed, epochs, {**options, "validation": validation})
+            if class_weight is not None:
+                self._check_classifies("class_weight", data.targets)
+                of = _feeding.classes(data.targets)
+                table = self._class_weights(class_weight, of if rows is None else of[rows])
+                data = data._replace(weight=_feeding.weighted(data.weight, table, of))
+            feed = _run.Rows(self, data, rows, taken)
+            return self._fit(feed, epochs, {**options, "validation": validation})
+        except BaseException:
+            if scales and self._loop.step == before:  # nothing was learnt in these units
+                self.net.scaling = None
+            raise
 
     def _fit(
         self, feed: _run.Rows | _run.Batches, epochs: int, options: dict[str, Any]

@@ -172,6 +172,45 @@ def test_every_optimizer_goes_on_under_every_schedule(tmp_path, schedule, dtype)
         assert np.array_equal(again._mean, trainer._mean)
 
 
+STREAM = """
+import sys, numpy as np, cbp
+path, data = sys.argv[1], np.load(sys.argv[2])
+
+def batches():
+    for first in range(0, 90, 15):
+        yield data["X"][first : first + 15], data["Y"][first : first + 15]
+
+trainer = cbp.Trainer.load_checkpoint(path)
+trainer.fit(batches, epochs=4)
+trainer.save_checkpoint(path)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"rprop"}))
+def test_a_stream_goes_on(tmp_path, name):
+    """Epochs over a function that makes batches: 3, a file, a new process, 4 more are 7."""
+    np.savez(tmp_path / "data.npz", X=X, Y=Y / 1000)
+
+    def batches():
+        for first in range(0, 90, 15):
+            yield X[first : first + 15], Y[first : first + 15] / 1000
+
+    def fresh():
+        net = cbp.Network([5, cbp.Dense(8, "tanh", dropout=0.2), 1], seed=1)
+        return cbp.Trainer(net, optimizer=OPTIMIZERS[name], average=0.9, seed=2,
+                           schedule=cbp.Cosine(30, warm_up=5))  # fmt: skip
+
+    whole, part = fresh(), fresh()
+    whole.fit(batches, epochs=7)
+    part.fit(batches, epochs=3)
+    part.save_checkpoint(tmp_path / "run")
+    subprocess.run(
+        [sys.executable, "-c", STREAM, str(tmp_path / "run"), str(tmp_path / "data.npz")],
+        check=True, cwd=FOLDER,
+    )  # fmt: skip
+    assert_same(cbp.Trainer.load_checkpoint(tmp_path / "run"), whole)
+
+
 def test_patience_goes_on(tmp_path):
     """A checkpoint from inside a run keeps the best epoch so far, and how long it was waited."""
     halves = (X[::2], Y[::2]), (X[1::2], Y[1::2])

@@ -425,3 +425,23 @@ def test_the_digits_are_not_warned_about():
     X, y, _, _ = cbp.datasets.load_digits()
     net = cbp.Network([64, 10], "tanh", "softmax")
     cbp.Trainer(net).fit(X, y, epochs=1)
+
+
+class Fail(cbp.Callback):
+    def on_train_begin(self, logs):
+        raise InterruptedError
+
+
+@pytest.mark.parametrize("of_trainer, options, error", [
+    ({}, {"monitor": "val_loss"}, ValueError),
+    ({}, {"class_weight": "balanced"}, ValueError),
+    ({"schedule": lambda step: -1.0}, {}, ValueError),
+    ({}, {"callbacks": Fail()}, InterruptedError),
+])  # fmt: skip
+def test_a_fit_that_learns_nothing_leaves_no_scaling(of_trainer, options, error):
+    """What is refused has changed nothing: the next fit standardises its own data."""
+    X, Y = rows(50), RNG.normal(size=(50, 1))
+    run = cbp.Trainer(cbp.Network([X.shape[1], 3, 1], standardize=True, seed=1), **of_trainer)
+    with pytest.raises(error):
+        run.fit(X, Y, 1, **options)
+    assert run.net.scaling is None
