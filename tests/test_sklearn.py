@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
+import runpy
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,17 +26,12 @@ import cbp.sklearn as ours
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
 
-def california_like(n=1500, seed=0):
-    """House values of districts: eight skewed features, a target in [0.15, 5] cut off above."""
-    rng = np.random.default_rng(seed)
-    income, age = rng.gamma(4.0, 1.0, n), rng.uniform(1, 52, n)
-    rooms, people = rng.lognormal(1.6, 0.3, n), rng.lognormal(7.0, 0.7, n)
-    bedrooms, household = rooms * rng.normal(0.2, 0.02, n), rng.lognormal(1.0, 0.2, n)
-    latitude, longitude = rng.uniform(32.5, 42, n), rng.uniform(-124.4, -114.3, n)
-    coast = np.exp(-((latitude + longitude + 82.5) ** 2))
-    value = 0.4 * income + 0.01 * age + coast - 0.3 * household + rng.normal(0, 0.4, n) + 1
-    X = np.c_[income, age, rooms, bedrooms, people, household, latitude, longitude]
-    return X, np.clip(value, 0.15, 5.0)
+SIDE_BY_SIDE = Path(__file__).parents[1] / "examples" / "sklearn_side_by_side.py"
+
+
+def california_like():
+    """What the example calls so."""
+    return runpy.run_path(str(SIDE_BY_SIDE))["california_like"](1500)
 
 
 CLASSIFICATION = {
@@ -272,6 +272,21 @@ def test_whole_fits_and_their_times(name, capsys):
             f"{calls[1] * 1e6:.1f} us, {calls[0] / calls[1]:.1f} times"
         )
     assert times[0] > 2 * times[1] and calls[0] > 4 * calls[1]
+
+
+def test_the_comparison_runs(tmp_path):
+    """examples/sklearn_side_by_side.py: the same curves and scores; without MNIST it says so."""
+    done = subprocess.run(
+        [sys.executable, str(SIDE_BY_SIDE), "--only", "iris", "--repeats", "1",
+         "--mnist", str(tmp_path)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = re.findall(r"^iris .*curves +(\S+) +scores (\S+) (\S+) .*fit x", done.stdout, re.M)
+    for (apart, _, _), bound in zip(lines, (1e-6, 1e-3), strict=True):
+        assert float(apart) < bound
+    assert all(a == b for _, a, b in lines)
+    assert "MNIST: " in done.stdout
 
 
 @pytest.mark.slow
