@@ -1,4 +1,4 @@
-"""Writes hashes.json beside this file: SHA-256 of 30 small training runs.
+"""Writes hashes.json beside this file: SHA-256 of small training runs.
 
     python tests/golden/make_hashes.py
 
@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import outputs
+import rules
 from nets import HIDDEN, HYPER, OPTIMIZERS, OUTPUTS, digest, train
+
+import cbp
 
 FILE = Path(__file__).with_name("hashes.json")
 SIZES = ((2, 3), (5, 17, 4), (20, 33, 16, 3), (300, 20, 10))
@@ -43,12 +48,36 @@ def cases():
         yield name + f"{loss} {np.dtype(dtype)}", (sizes, activations, loss, optimizer), options
 
 
+def runs():
+    """Name, network, loss, optimizer and targets: every loss at every output, and in turn each
+    hidden activation, optimizer and type, and masks."""
+    hidden = [name for name in outputs.HIDDEN if isinstance(name, str)]
+    pairs = [(loss, output) for loss, output in outputs.PAIRS
+             if loss != "custom" and isinstance(output, str)]  # fmt: skip
+    for number, (name, output) in enumerate(pairs):
+        loss, rule = outputs.LOSSES[name][0], list(rules.RULES)[number % len(rules.RULES)]
+        activation, dtype = hidden[number % len(hidden)], ("float32", "float64")[number // 2 % 2]
+        net = cbp.Network([5, (6, 20, 33)[number % 3], outputs.N_OUTPUTS], activation, output,
+                          dtype=dtype, seed=number)  # fmt: skip
+        T = np.random.default_rng(number).random((90, loss.n_targets(outputs.N_OUTPUTS)))
+        if output in outputs.ROWS:
+            T /= T.sum(axis=1, keepdims=True)
+        if number % 4 == 3:
+            loss, T[::7] = replace(loss, mask_nan=True), np.nan
+        yield f"{name} {output} {activation} {rule} {dtype}", net, loss, rule, T
+
+
 def hashes(n_threads: int = 1) -> dict[str, str]:
     """Name and hash of parameters, losses and states of each run."""
     found = {}
     for name, shape, options in cases():
         net, losses, states, _ = train(*shape, n_threads=n_threads, **options)
         found[name] = digest(net.theta, losses, *states)
+    for name, net, loss, rule, T in runs():
+        trainer = cbp.Trainer(net, loss, rules.RULES[rule][0], seed=1, n_threads=n_threads,
+                              batch_size=None if rule.startswith("rprop") else 16)  # fmt: skip
+        losses = trainer.fit(np.random.default_rng(0).random((90, 5)) - 0.5, T, 3)["loss"]
+        found[name] = digest(net.parameters, np.array(losses))
     return found
 
 
