@@ -276,6 +276,8 @@ cdef void lay_out_update(Train *t, bint whole) noexcept nogil:
         w.root = 1.0 / sqrt(1.0 - step.power_2)
     elif t.optimizer == CBP_ADAGRAD:
         w.rate = rate / (1.0 + <double>t.place.step * t.rate_decay)
+    elif t.optimizer == CBP_RPROP:         # its factors are no means': 1.2^t would overflow
+        step.power_1 = step.power_2 = 1.0
     b.rate, b.rate_2, b.root, b.decay = w.rate, w.rate_2, w.root, w.decay
 
 

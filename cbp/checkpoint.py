@@ -171,7 +171,12 @@ def _restore(trainer: Any, name: str, value: Any) -> None:
     if not _alike(value, fresh):
         raise FormatError(f"its {name} is not that of such a trainer")
     if name == "place":
-        fine = all(0 <= number < 2**53 for key, number in value.items() if key != "seed")
+        fine = all(
+            math.isfinite(number) and (key == "loss_sum" or number >= 0)
+            and not (key.endswith(("power", "power_1", "power_2", "power_3")) and number > 1.0)
+            if isinstance(number, float) else 0 <= number < 2**53
+            for key, number in value.items() if key != "seed"
+        )  # fmt: skip
         if not fine or value["seed"] != trainer.seed:
             raise FormatError("its place is not that of such a trainer")
     if name == "learning_rate":

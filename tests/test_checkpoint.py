@@ -281,6 +281,34 @@ def test_every_value_object_comes_back(name):
     assert storage.value(_tensors.parsed(text), checkpoint.classes()) == option
 
 
+@pytest.mark.parametrize("scale, loss", [(1e12, "squared_error"), (1.0, "poisson")])
+def test_losses_of_any_size_and_sign_come_back(tmp_path, scale, loss):
+    """Inside an epoch the place holds their sum, which may be huge or below 0; rates may be too."""
+    net = cbp.Network([5, 1], dtype="float64", seed=1)
+    run = cbp.Trainer(net, loss, cbp.SGD(1e-30), batch_size=16, seed=1)
+    targets = np.full(90, 50.0 * scale)
+    net.biases[0][:] = 3.0
+    with pytest.raises(InterruptedError):
+        run.fit(X, targets, 2, callbacks=At(0, 2, stop))
+    total = run._place["loss_sum"]
+    assert total < 0 if loss == "poisson" else total > 2.0**53
+    run.learning_rate = 1e17
+    run.save_checkpoint(tmp_path / "run")
+    again = cbp.Trainer.load_checkpoint(tmp_path / "run")
+    assert again._place == run._place and again.learning_rate == 1e17
+
+
+def test_a_long_run_comes_back(tmp_path):
+    """Nothing in the state grows with the steps but their number: Rprop's 1.2 is no mean's."""
+    for name in OPTIMIZERS:
+        net = cbp.Network([5, 1], seed=1)
+        run = cbp.Trainer(net, optimizer=OPTIMIZERS[name], batch_size=None, average=0.9, seed=1)
+        run.fit(X[:8], X[:8, 0], 5000)
+        assert all(0 <= value <= 1 for key, value in run._place.items() if "power" in key), name
+        run.save_checkpoint(tmp_path / "run")
+        assert_same(cbp.Trainer.load_checkpoint(tmp_path / "run"), run)
+
+
 def test_a_trainer_that_never_trained_can_be_saved(tmp_path):
     """Nothing has to have happened yet."""
     trainer = trainer_of("adam", "float32")
