@@ -358,6 +358,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
 
     # ---- validation -----------------------------------------------------------------------------
 
+    def _is_plain_target(self, y: Any, n: int) -> bool:
+        return _is_plain(y) and len(y) == n
+
     def _strata(self, Y: Any) -> Any:
         return Y.astype(bool) if self._kind == "binary" else None
 
@@ -754,6 +757,11 @@ class MLPRegressor(RegressorMixin, Estimator):
         return {"most_loss": np.inf, "loss_factor": 1.0 / self.n_outputs_ if mean else 1.0}
 
     # ---- validation -----------------------------------------------------------------------------
+
+    def _is_plain_target(self, y: Any, n: int) -> bool:
+        if type(y) is not np.ndarray or y.dtype.kind != "f" or len(y) != n or y.ndim > 2:
+            return False
+        return bool(np.isfinite(y).all()) and y.size > 0
 
     def _score_of(self, out: Any, truth: Any, weight: Any) -> float:
         """R², as scikit-learn's r2_score, which would take ten times as long."""
