@@ -111,13 +111,15 @@ class Net:
         self.core.forward(X, Z, A, n_threads)
         return Z, A
 
-    def gradient(self, X, target, loss, *, weight=None, reduction="mean", l2=0.0, n_threads=1):
+    def gradient(
+        self, X, target, loss, *, weight=None, reduction="mean", l2=0.0, n_threads=1, options=None
+    ):
         """(loss, flat gradient, deltas, threads)."""
         rows, labels = (None, target) if target.ndim == 1 else (target, None)
         grad = np.full_like(self.theta, np.nan)
         deltas = [np.full((len(X), o), np.nan, self.dtype) for o in self.sizes[1:]]
         value, threads = self.core.gradient(
-            X, rows, labels, weight, objective(loss),
+            X, rows, labels, weight, objective(loss, **options or {}),
             ("mean", "sum").index(reduction), l2, grad, deltas, n_threads,
         )  # fmt: skip
         return value, grad, deltas, threads

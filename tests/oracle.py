@@ -350,6 +350,10 @@ class Arithmetic:
             return self.tanh(z)
         if name == "relu":
             return np.where(z < 0, self.t(0), z)
+        if name == "leaky_relu":
+            return np.where(z < 0, self.t(0.01) * z, z)
+        if name == "hard_sigmoid":
+            return np.maximum(self.t(0), np.minimum(self.t(6), z + self.t(3))) / self.t(6)
         if name == "softmax":
             with np.errstate(all="ignore"):
                 e = self.exp(z - self.row_max(z)[:, None])
@@ -362,6 +366,10 @@ class Arithmetic:
                 return s * (a * (self.t(1) - a))
             if name == "tanh":
                 return s * self.fnma(a, a, 1)
+            if name == "leaky_relu":
+                return np.where(a > 0, s, self.t(0.01) * s)
+            if name == "hard_sigmoid":
+                return np.where((a > 0) & (a < 1), s / self.t(6), self.t(0))
             return np.where(a == 0, self.t(0), s) if name == "relu" else s
 
     def flush(self, x):
@@ -415,11 +423,72 @@ class Arithmetic:
 
     # ---- heads and deltas -------------------------------------------------------------------
 
-    def head(self, loss, activation, z, a, target, scale):
-        """Loss of each row and delta at the output; `target` is rows or (for classes) labels."""
-        t = self.t
+    def term(self, loss, y, target, parameter, positive, negative):
+        """The loss of each target, and its slope by y (by z where it starts from the logits)."""
+        t, e = self.t, y - target
+        if loss == "absolute_error":
+            return np.abs(e), np.where(e > 0, t(1), np.where(e < 0, t(-1), e))
+        if loss == "huber":
+            slope = np.maximum(t(0) - t(parameter), np.minimum(t(parameter), e))
+            return slope * self.fnma(t(0.5), slope, e), slope
+        if loss == "quantile":  # parameter: a level for each output
+            share = np.where(e > 0, t(1) - parameter, t(0) - parameter)
+            return share * e, np.where(e == 0, t(0), share)
+        if loss == "poisson":
+            p = self.exp(y)
+            return self.fnma(target, y, p), p - target
+        if loss == "binary_cross_entropy":
+            size, miss = np.abs(y), np.where(y < 0, target, t(1) - target)
+            value = self.fma(size, miss, self.log1p(self.exp(t(0) - size)))
+            return value, self.sigmoid(y) - target
+        if loss == "binary_focal":
+            gamma, share = t(parameter), self.log1p(self.exp(t(0) - np.abs(y)))
+            hit, miss = np.maximum(t(0) - y, t(0)) + share, np.maximum(y, t(0)) + share
+            p, q = self.sigmoid(y), self.sigmoid(t(0) - y)
+            of_hit = (t(positive) * target) * self.exp(t(0) - gamma * miss)
+            of_miss = (t(negative) * (t(1) - target)) * self.exp(t(0) - gamma * hit)
+            slope = of_miss * self.fma(gamma * q, miss, p) - of_hit * self.fma(gamma * p, hit, q)
+            return self.fma(of_hit, hit, of_miss * miss), slope
+        return e * e, e  # squared error
+
+    def elements(self, loss, activation, y, target, factor, options):
+        """`head` of the losses that are a sum of terms, as the general kernels compute them."""
+        t, settings = self.t, {"parameter": 0.0, "positive": 1.0, "negative": 1.0, **options}
+        if loss == "quantile":
+            levels = t(settings.pop("table"))
+            settings["parameter"] = np.tile(levels, target.shape[1])[None]
+            target = np.repeat(target, len(levels), axis=1)
+        missing = np.isnan(target) if settings.pop("mask_nan", False) else np.zeros(y.shape, bool)
+        terms, slope = self.term(loss, y, target, **settings)
+        terms, slope = (np.where(missing, t(0), x) for x in (terms, slope))
+        if loss == "squared_error":
+            squares = self.row_lanes(slope, lambda c, lane: self.fma(slope[:, c], slope[:, c], lane))
+            row_loss = t(0.5) * squares
+        else:
+            row_loss = self.row_sum(terms)
+        if loss not in ("binary_cross_entropy", "binary_focal"):
+            slope = self.slope(slope, y, activation)
+        return row_loss, self.flush(slope * factor)
+
+    def head(self, loss, activation, z, a, target, scale, options=None):
+        """Loss of each row and delta at the output; `target` is rows or (for classes) labels.
+
+        `options`: those of `Objective`."""
+        t, options = self.t, options or {}
         factor = scale[:, None]
         with np.errstate(all="ignore"):
+            if loss == "categorical_cross_entropy" and options:
+                smoothing, classes = options.get("parameter", 0.0), z.shape[1]
+                if target.ndim == 1:
+                    target = np.eye(classes, dtype=self.type)[target]
+                missing = np.isnan(target).any(axis=1, keepdims=True)
+                more = np.full(target.shape, t(smoothing / classes))
+                smoothed = self.fma(target, t(1.0 - smoothing), more)
+                target = np.where(missing, t(0), smoothed if smoothing else target)
+            elif options or loss not in ("squared_error", "binary_cross_entropy",
+                                         "categorical_cross_entropy"):  # fmt: skip
+                y = z if loss.startswith("binary") else a
+                return self.elements(loss, activation, y, target, factor, options)
             if loss == "squared_error":
                 e = a - target
                 squares = self.row_lanes(
@@ -460,7 +529,7 @@ class Arithmetic:
         divisor = total if reduction == "mean" else 1.0
         return total, self.t(w / divisor if divisor > 0 else np.zeros(n))
 
-    def sweep(self, layers, X, target, loss, weight, reduction, factors=None):
+    def sweep(self, layers, X, target, loss, weight, reduction, factors=None, options=None):
         """Rows of a batch: (Σ w l in double, Σw, inputs of every layer, deltas).
 
         `factors`: of each layer's outputs, 0 or 1 / (1 - rate) where they are dropped, or None.
@@ -478,7 +547,8 @@ class Arithmetic:
             Z, A = [*Z, z], [*A, a]
             inputs.append(dropped(a, layer))
         total, scale = self.weights_of_rows(len(X), weight, reduction)
-        row_loss, D = self.head(loss, layers[-1].activation, Z[-1], A[-1], target, scale)
+        activation = layers[-1].activation
+        row_loss, D = self.head(loss, activation, Z[-1], A[-1], target, scale, options)
         deltas = [D]
         for layer in range(len(layers) - 1, 0, -1):
             S = self.matmul(deltas[0], layers[layer].W.T)
@@ -496,10 +566,12 @@ class Arithmetic:
         return both[:-1], both[-1]
 
     def gradient(
-        self, layers, X, target, loss, *, weight=None, reduction="mean", l2=0.0
+        self, layers, X, target, loss, *, weight=None, reduction="mean", l2=0.0, options=None
     ) -> Gradient:
         """Loss, deltas, and the gradient with the penalty's share."""
-        summed, total, A, deltas = self.sweep(layers, X, target, loss, weight, reduction)
+        summed, total, A, deltas = self.sweep(
+            layers, X, target, loss, weight, reduction, options=options
+        )
         dW, db = [], []
         for (W, b, _), a, d in zip(layers, A, deltas):
             w_grad, b_grad = self.weight_gradient(a, d)

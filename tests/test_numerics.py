@@ -395,6 +395,44 @@ def test_network_bits(fused, dtype, hidden, output):
         )  # fmt: skip
 
 
+LEVELS = np.array([0.25, 0.9])
+SMOOTHED = {"parameter": 0.1}
+OBJECTIVES = [
+    ("squared_error", {}, "leaky_relu"), ("squared_error", {}, "hard_sigmoid"),
+    ("absolute_error", {}, "identity"), ("absolute_error", {}, "tanh"),
+    ("huber", {"parameter": 0.3}, "relu"), ("huber", {"parameter": 0.3}, "leaky_relu"),
+    ("quantile", {"table": LEVELS}, "identity"), ("quantile", {"table": LEVELS}, "sigmoid"),
+    ("poisson", {}, "identity"),
+    ("binary_focal", {"parameter": 1.5, "positive": 0.3, "negative": 0.7}, "sigmoid"),
+    ("binary_cross_entropy", {"mask_nan": True}, "sigmoid"),
+    ("squared_error", {"mask_nan": True}, "tanh"),
+    ("huber", {"parameter": 0.3, "mask_nan": True}, "hard_sigmoid"),
+    ("categorical_cross_entropy", SMOOTHED, "softmax"),
+    ("categorical_cross_entropy", {"mask_nan": True}, "softmax"),
+    ("categorical_cross_entropy", {**SMOOTHED, "mask_nan": True}, "softmax"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loss, options, activation", OBJECTIVES)
+@TYPES
+@FUSED
+def test_objective_bits(fused, dtype, loss, options, activation):
+    """Losses with parameters, smoothing and masks, with few outputs and with many."""
+    for n, outputs in ((20, 4), (33, 38), (17, 1)):
+        if loss == "quantile" or activation == "softmax":
+            outputs += outputs % 2
+        net = Net((5, outputs), (activation,), dtype)
+        X, target = net.data(n, loss)
+        if loss == "quantile":
+            target = target[:, : outputs // 2].copy()
+        if options.get("mask_nan"):
+            target[np.random.default_rng(7).random(target.shape) < 0.2] = np.nan
+        weight = np.random.default_rng(6).random(n)
+        check_net(net, fused, X, target, loss, weight=weight, options=options)
+        if options == SMOOTHED:
+            check_net(net, fused, X, target.argmax(axis=1), loss, weight=weight, options=options)
+
+
 @pytest.mark.parametrize("n", [255, 256, 257, 300])
 @TYPES
 @FUSED
