@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import runpy
 import subprocess
@@ -326,3 +327,19 @@ def test_orders_are_drawn_as_numpy_draws_them(n):
     assert ours.randint(2**31) == numpys.randint(2**31)
     with pytest.raises(ValueError, match="same length"):
         _runtime.legacy_shuffles(ours._bit_generator, orders, np.arange(n + 1), None)
+
+
+def test_generators_are_what_scikit_learn_makes():
+    """A number as random_state gives the same state, and the same errors."""
+    from sklearn.utils import check_random_state
+
+    from cbp.sklearn.base import _seeded
+
+    for seed in (0, 1, 2**32 - 1):
+        pairs = zip(_seeded(seed).get_state(), check_random_state(seed).get_state())
+        assert all(np.array_equal(*pair) for pair in pairs)
+    twin = pickle.loads(pickle.dumps(_seeded(7)))
+    assert twin.randint(2**31) == np.random.RandomState(7).randint(2**31)
+    for wrong in (-1, 2**32):
+        with pytest.raises(ValueError):
+            _seeded(wrong)

@@ -286,14 +286,14 @@ class MLPClassifier(ClassifierMixin, Estimator):
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._learn_classes(y, y)
         else:
-            classes = unique_labels(y)
+            classes = np.unique(y) if _is_plain(y) else unique_labels(y)
             if self.warm_start:
                 if set(classes) != set(self.classes_):
                     raise ValueError(
                         "warm_start can only be used where `y` has the same classes as in the "
                         f"previous call to fit. Previously got {self.classes_}, `y` has {classes}"
                     )
-            elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            elif not np.isin(classes, self.classes_).all():
                 raise ValueError(
                     "`y` has classes not in `self.classes_`. "
                     f"`self.classes_` has {self.classes_}. 'y' has {classes}."
