@@ -153,6 +153,10 @@ cdef extern from "cbp_kernels.h" nogil:
         void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                             const cbp_target *target, const void *scale,
                             Py_ssize_t n) noexcept nogil
+        Py_ssize_t (*tiny_steps)(const cbp_small *room, int loss, int optimizer, void *state_1,
+                                 void *state_2, const cbp_hyper *hyper, void *row_loss,
+                                 const void *x, const cbp_target *target, const void *scale,
+                                 Py_ssize_t n, Py_ssize_t steps, double *losses) noexcept nogil
         void (*affine)(void *strips, Py_ssize_t stride, const double *terms, Py_ssize_t n,
                        Py_ssize_t c) noexcept nogil
         void (*moments)(double *sum, double *square, const void *rows, Py_ssize_t row_stride,

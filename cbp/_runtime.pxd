@@ -6,6 +6,9 @@ from cbp._kernels cimport cbp_kernels
 # The table of the instruction set in force, for elements of 4 or 8 bytes.
 cdef const cbp_kernels *kernels(Py_ssize_t itemsize) noexcept
 
+# The table of another one that runs here; that in force where it does not.
+cdef const cbp_kernels *kernels_of(const char *isa, Py_ssize_t itemsize) noexcept nogil
+
 # A random order of 0 .. n - 1, decided by the seed and the epoch alone.
 cdef void shuffle(Py_ssize_t *order, Py_ssize_t n, uint64_t seed, int64_t epoch) noexcept nogil
 

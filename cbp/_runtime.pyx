@@ -59,6 +59,13 @@ cdef const cbp_kernels *kernels(Py_ssize_t itemsize) noexcept:
     return _isa.f32 if itemsize == 4 else _isa.f64
 
 
+cdef const cbp_kernels *kernels_of(const char *isa, Py_ssize_t itemsize) noexcept nogil:
+    cdef const cbp_isa *found = cbp_find_isa(isa)
+    if found == NULL:
+        found = _isa
+    return found.f32 if itemsize == 4 else found.f64
+
+
 def available_isas():
     """Names of the instruction sets that run here, best first."""
     return tuple(name for name in _NAMES if cbp_find_isa(name.encode()) != NULL)

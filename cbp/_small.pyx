@@ -8,7 +8,7 @@ into C and the update another, on copies of the parameters and states in a layou
 What must not live here: losses, optimisers, options (`_training.fits_small` knows which go).
 Invariant: between `load_room` and `store_room` the room's copies are the parameters; theta is old.
 """
-from libc.string cimport memset
+from libc.string cimport memcpy, memset, strcmp
 
 from cbp._backprop cimport Batch, Net, activation_before_head, fill_scale
 from cbp._dense cimport Layer, strips
@@ -19,12 +19,16 @@ from cbp._kernels cimport (
     cbp_hyper,
     cbp_small_layer,
 )
+from cbp._runtime cimport kernels_of
 
 cdef enum:
     MOST_INPUTS = 1024
     MOST_HIDDEN = 64
     MOST_ALONE = 128        # of an only hidden layer and its inputs: 4-100-3 b150 gains 20 %
     STRIDE = CBP_STRIP * (CBP_SMALL_ROWS + 1)
+    MOST_TINY = 4           # units of each layer of the smallest nets,
+    TINY_WORK = 160         # and their parameters times rows: beyond, the small room is faster
+    TINY_AHEAD = 8          # minibatches that kernel.tiny_steps gathers at a time
 
 
 cdef bint small_net(const Net *net) noexcept nogil:
@@ -40,6 +44,19 @@ cdef bint small_net(const Net *net) noexcept nogil:
     return net.layers[0].n_in <= MOST_INPUTS and net.layers[last].n_in <= CBP_BLOCK
 
 
+cdef bint tiny_net(const Net *net, Py_ssize_t rows) noexcept nogil:
+    """Whether a small net is so small that steps of so many rows go by `step_room`."""
+    cdef const Layer *layer
+    cdef Py_ssize_t size = 0
+    cdef int l
+    for l in range(net.n_layers):
+        layer = &net.layers[l]
+        size += (layer.n_in + 1) * layer.n_out
+        if layer.n_in > MOST_TINY or layer.n_out > MOST_TINY:
+            return False
+    return rows <= CBP_STRIP and size * rows <= TINY_WORK
+
+
 cdef inline char *cut(char **memory, Py_ssize_t size) noexcept nogil:
     """The next `size` bytes, on a cache line."""
     cdef char *piece = memory[0]
@@ -48,9 +65,10 @@ cdef inline char *cut(char **memory, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t lay_out_room(Room *room, const Net *net, const Batch *batch, char *memory,
-                             Py_ssize_t rows, int states) noexcept nogil:
+                             Py_ssize_t rows, int states, bint tiny) noexcept nogil:
     """Cuts `memory` (64-byte aligned) into the arrays of steps of up to `rows` rows; how many
-    bytes that takes.  Where `memory` is NULL, nothing is touched but `room`."""
+    bytes that takes.  Where `memory` is NULL, nothing is touched but `room`.  `tiny`: of a
+    `tiny_net`, whose steps are made by `step_room`."""
     cdef Py_ssize_t item = net.kernel.itemsize, place = 0, width, size
     cdef int l, last = net.n_layers - 1
     cdef char *at = memory
@@ -59,7 +77,10 @@ cdef Py_ssize_t lay_out_room(Room *room, const Net *net, const Batch *batch, cha
                                                           * sizeof(cbp_small_layer))
     cdef cbp_small_layer *layer
     cdef cbp_small_layer of_net
-    room.net, room.states, room.scaled = net, states, -1
+    room.net, room.states, room.scaled, room.tiny = net, states, -1, tiny
+    room.kernel = net.kernel
+    if tiny and rows * item <= 32 and strcmp(room.kernel.isa, b"avx512") == 0:
+        room.kernel = kernels_of(b"avx2", item)  # the same bits; 2-2-1 b4: 100 ns instead of 114
     room.c.n_layers, room.c.layers, room.c.stride = net.n_layers, layers, STRIDE
     zeros = at                 # what is read before, or wider than, it was written
     for l in range(net.n_layers):
@@ -79,6 +100,9 @@ cdef Py_ssize_t lay_out_room(Room *room, const Net *net, const Batch *batch, cha
             layer.d = cut(&at, layer.o * CBP_SMALL_ROWS * item)
             room.c.target = cut(&at, layer.o * CBP_SMALL_ROWS * item)
             width = max(strips(layer.i) * CBP_STRIP, <Py_ssize_t>CBP_SMALL_ROWS)
+            if tiny:
+                width = max(width, TINY_AHEAD * (net.layers[0].n_in + 2 * layer.o))
+                place = strips(layer.theta + (layer.i + 1) * layer.o) * CBP_STRIP
             room.c.columns = cut(&at, width * CBP_STRIP * item)
     room.c.size, size = place, place * item
     room.c.g, room.spare = cut(&at, size), cut(&at, size if rows > CBP_BLOCK else 0)
@@ -93,19 +117,47 @@ cdef Py_ssize_t lay_out_room(Room *room, const Net *net, const Batch *batch, cha
 cdef void load_room(const Room *room, char **states) noexcept nogil:
     """Copies the parameters and the states into the room."""
     cdef int j
-    room.net.kernel.small_load(&room.c, room.c.w, room.net.layers[0].w)
+    copy_array(room, <char *>room.c.w, room.net.layers[0].w, True)
     for j in range(room.states):
-        room.net.kernel.small_load(
-            &room.c, room.state + j * room.c.size * room.net.kernel.itemsize, states[j])
+        copy_array(room, room.state + j * room.c.size * room.net.kernel.itemsize, states[j], True)
 
 
 cdef void store_room(const Room *room, char **states) noexcept nogil:
     """Copies them back."""
     cdef int j
-    room.net.kernel.small_store(&room.c, room.net.layers[0].w, room.c.w)
+    copy_array(room, <char *>room.c.w, room.net.layers[0].w, False)
     for j in range(room.states):
-        room.net.kernel.small_store(
-            &room.c, states[j], room.state + j * room.c.size * room.net.kernel.itemsize)
+        copy_array(room, room.state + j * room.c.size * room.net.kernel.itemsize, states[j], False)
+
+
+cdef void copy_array(const Room *room, char *inside, char *outside, bint load) noexcept nogil:
+    """Copies an array like theta into the room, or back."""
+    cdef const cbp_small_layer *last = &room.c.layers[room.c.n_layers - 1]
+    cdef Py_ssize_t item = room.net.kernel.itemsize
+    cdef Py_ssize_t used = (last.theta + (last.i + 1) * last.o) * item
+    if room.tiny and load:
+        memcpy(inside, outside, used)
+        memset(inside + used, 0, room.c.size * item - used)
+    elif room.tiny:
+        memcpy(outside, inside, used)
+    elif load:
+        room.net.kernel.small_load(&room.c, inside, outside)
+    else:
+        room.net.kernel.small_store(&room.c, outside, inside)
+
+
+cdef Py_ssize_t step_room(Room *room, const Batch *batch, int optimizer, const cbp_hyper *hyper,
+                          Py_ssize_t steps) noexcept nogil:
+    """Makes `steps` steps of a tiny net from `batch` on, minibatches of one size behind each
+    other; returns how many were made, before the first whose loss was not finite.  The batch sums
+    are in `room.losses`."""
+    cdef char *state_2 = room.state + room.c.size * room.net.kernel.itemsize
+    if room.scaled != batch.n:
+        fill_scale(room.scale, batch, 0, batch.n, room.kernel.itemsize)
+        room.scaled = batch.n
+    return room.kernel.tiny_steps(&room.c, batch.objective.loss, optimizer, room.state, state_2,
+                                  hyper, room.loss, batch.x, &batch.target, room.scale, batch.n,
+                                  steps, room.losses)
 
 
 cdef double sweep_room(Room *room, const Batch *batch) noexcept nogil:

@@ -85,12 +85,15 @@ from cbp._kernels cimport (
 )
 from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, paid_threads, reraise, shuffle
 from cbp._small cimport (
+    TINY_STEPS,
     Room,
     lay_out_room,
     load_room,
     small_net,
+    step_room,
     store_room,
     sweep_room,
+    tiny_net,
     update_room,
 )
 
@@ -716,6 +719,43 @@ cdef bint fits_small(const Train *t, double mflop) noexcept nogil:
     return True
 
 
+cdef bint fits_tiny(const Train *t, Py_ssize_t rows) noexcept nogil:
+    """Whether a run that `fits_small` goes by `step_room`, up to `rows` rows a step."""
+    return (tiny_net(t.net, rows) and not t.by_rows and t.batch.weight == NULL
+            and (t.optimizer == CBP_SGD or t.optimizer == CBP_MOMENTUM
+                 or t.optimizer == CBP_NESTEROV or t.optimizer == CBP_ADAM)
+            and t.hyper.l2 == 0.0 and t.hyper.l1 == 0.0 and t.hyper.clip_value == 0.0
+            and t.weight_decay == 0.0)
+
+
+cdef Py_ssize_t many_tiny(Train *t, Room *room, Py_ssize_t most) noexcept nogil:
+    """Makes up to `most` steps of this epoch in one call, and moves `place` behind all of them but
+    the last, whose loss is `t.loss`; returns how many it moved over."""
+    cdef Place *place = &t.place
+    cdef Py_ssize_t n = t.step.batch.n, steps, made, j
+    steps = min(min(most, <Py_ssize_t>TINY_STEPS), (t.n_rows - place.row) // n)
+    if (t.rates != NULL or t.optimizer == CBP_ADAM    # whose scalars change from step to step
+            or cbp_raised(&t.stop)):
+        steps = 1
+    made = step_room(room, &t.step.batch, t.optimizer, &t.step.weights, max(steps, 1))
+    steps = made if made < steps else made - 1
+    for j in range(steps):
+        place.loss_sum += room.losses[j] if t.batch.mean else room.losses[j] * n
+        place.weight_sum += n
+        place.power_1, place.power_2 = t.step.power_1, t.step.power_2
+        t.step.power_1 *= t.hyper.beta_1
+        t.step.power_2 *= t.hyper.beta_2
+        place.power_3 = t.step.power_3
+        t.step.power_3 *= t.power_base
+    if steps > 0:
+        place.batch += steps
+        place.step += steps
+        place.row += steps * n
+        lay_out_step(t)
+    t.loss = room.losses[steps]
+    return steps
+
+
 cdef void train_small(Train *t, Room *room) noexcept nogil:
     """What `train_team` does, a step at a time."""
     cdef char *states[2]
@@ -725,14 +765,17 @@ cdef void train_small(Train *t, Room *room) noexcept nogil:
     states[0], states[1] = t.state_1, t.state_2
     load_room(room, states)
     while True:
-        t.loss = sweep_room(room, &t.step.batch)
+        if room.tiny:
+            steps += many_tiny(t, room, t.look_every - steps)
+        else:
+            t.loss = sweep_room(room, &t.step.batch)
         if t.by_rows:                      # the penalty is of the parameters
             t.net.kernel.small_store(&room.c, t.net.layers[0].w, room.c.w)
             t.loss = loss_by_rows(t, room.loss)
         if not isfinite(t.loss):
             t.diverged = 1
             break
-        if t.step.batch.total > 0.0:       # a minibatch without weight updates nothing
+        if t.step.batch.total > 0.0 and not room.tiny:    # one without weight updates nothing
             update_room(room, t.optimizer, &t.step.weights, &t.step.biases)
         if t.kept != NULL and t.place.row + t.step.batch.n == t.n_rows:
             store_room(room, states)       # `advance` looks at the parameters
@@ -1075,6 +1118,7 @@ cdef class Loop:
         cdef char *memory
         cdef uint64_t before
         cdef Room room
+        cdef bint tiny
         t.n_rows, t.shuffled, t.orders = self.n_rows, NULL, NULL
         if order is not None:
             given = order if order.ndim == 1 else order.reshape(-1)
@@ -1126,10 +1170,11 @@ cdef class Loop:
             t.penalties = <double *>self.penalties.reserve(size * sizeof(double))
             t.n_penalties = min(size, <Py_ssize_t>threads)
         if self.small:
+            tiny = fits_tiny(t, rows)
             states = (t.state_1 != NULL) + (t.state_2 != NULL)
             memory = self.arena.reserve(
-                lay_out_room(&room, &core.net, &t.batch, NULL, rows, states))
-            lay_out_room(&room, &core.net, &t.batch, memory, rows, states)
+                lay_out_room(&room, &core.net, &t.batch, NULL, rows, states, tiny))
+            lay_out_room(&room, &core.net, &t.batch, memory, rows, states, tiny)
         else:
             shares = (threads * sizeof(cbp_share) + 63) // 64 * 64
             memory = self.arena.reserve(shares + work_bytes(&core.net, rows, True, False, threads))

@@ -218,6 +218,14 @@ typedef struct cbp_kernels {
      * saying which: row_loss and the room's g, with the same bits. */
     void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                         const cbp_target *target, const void *scale, ptrdiff_t n);
+    /* `steps` steps of the smallest nets (tiny_body.h), of n <= 16 rows each, weights and biases
+     * treated alike; the room's arrays are laid out like theta, `columns` holds 8 minibatches.  The
+     * batch sum of each step's loss is in `losses`.  Returns how many were made: `steps`, or those
+     * before the first whose loss is not finite. */
+    ptrdiff_t (*tiny_steps)(const cbp_small *room, int loss, int optimizer, void *state_1,
+                            void *state_2, const cbp_hyper *hyper, void *row_loss, const void *x,
+                            const cbp_target *target, const void *scale, ptrdiff_t n,
+                            ptrdiff_t steps, double *losses);
 
     /* X = (X - before) factor + after in strips, in place: in double, each of the three operations
      * rounded, then rounded to T.  terms: before | factor | after, c doubles each, padded to a

@@ -28,6 +28,7 @@ const cbp_kernels CBP_TABLE_(T_NAME) = {
     .small_load = FN(small_load),
     .small_store = FN(small_store),
     .small_sweep = FN(small_sweep),
+    .tiny_steps = FN(tiny_steps),
     .affine = FN(affine),
     .moments = FN(moments),
     .permutation = FN(permutation),

@@ -17,7 +17,8 @@ from cbp import _runtime, _training
 TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=("float32", "float64"))
 # Widths around the vectors' and the strips', depths from 1 to 4.
 SIZES = (
-    (1, 1), (5, 3), (40, 16), (2, 2, 1), (4, 16, 3), (30, 16, 1), (3, 17, 5), (4, 32, 16, 4),
+    (1, 1), (4, 3), (5, 3), (40, 16), (2, 2, 1), (3, 4, 2), (2, 3, 3, 1), (4, 16, 3), (30, 16, 1),
+    (3, 17, 5), (4, 32, 16, 4),
     (9, 7, 33, 2), (64, 64, 10), (17, 5, 4, 9, 13),
 )  # fmt: skip
 needs_threads = pytest.mark.skipif(not _runtime.openmp(), reason="needs two threads")
@@ -88,12 +89,13 @@ def test_what_the_small_room_does_not_know_goes_the_general_way(change):
     assert not loop.small_used
 
 
-def test_a_run_in_pieces_has_the_bits_of_one(isa):
+@pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
+def test_a_run_in_pieces_has_the_bits_of_one(isa, hidden):
     """The room is left and entered again at every call: in mid-epoch, with rates, from a state."""
     results = []
-    for pieces in (1, 7):
-        net = Net((4, 16, 3), ("tanh", "softmax"), np.float32)
-        loop, states = net.loop("categorical_cross_entropy", "adam", batch_size=8)
+    for pieces in (1, 4):
+        net = Net((4, hidden, 3), ("tanh", "softmax"), np.float32)
+        loop, states = net.loop("categorical_cross_entropy", "adam", batch_size=4)
         bind(loop, *net.data(100, labels=True))
         for rates in np.array_split(np.full(135, 0.01), pieces):
             loop.run(np.zeros(20), 0.0, 1, rates=rates)
@@ -103,26 +105,28 @@ def test_a_run_in_pieces_has_the_bits_of_one(isa):
     assert results[0] == results[1]
 
 
-def test_a_loss_that_is_not_finite_leaves_the_last_update():
+@pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
+def test_a_loss_that_is_not_finite_leaves_the_last_update(hidden):
     """The rows before it are learnt, its own update is not made, the place stands before it."""
-    net, start = Net((3, 8, 2), ("tanh", "identity")), Net((3, 8, 2), ("tanh", "identity"))
+    net, start = Net((3, hidden, 2), ("tanh", "identity")), Net((3, hidden, 2), ("tanh", "identity"))
     X, target = net.data(160)
-    loop, _ = net.loop("squared_error", batch_size=8, shuffle=False)
+    loop, _ = net.loop("squared_error", batch_size=4, shuffle=False)
     target[139, 1] = np.inf
     bind(loop, X, target)
     with pytest.raises(_training.Diverged):
         loop.run(np.zeros(1), 0.0, 1)
-    assert loop.small_used and (loop.batch, loop.step) == (17, 17)
-    same, _ = start.loop("squared_error", batch_size=8, shuffle=False)
+    assert loop.small_used and (loop.batch, loop.step) == (34, 34)
+    same, _ = start.loop("squared_error", batch_size=4, shuffle=False)
     bind(same, X[:136], target[:136])
     same.run(np.zeros(1), 0.0, 1)
     assert digest(net.theta) == digest(start.theta) and np.isfinite(net.theta).all()
 
 
-def test_a_batch_without_weight_changes_nothing():
+@pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
+def test_a_batch_without_weight_changes_nothing(hidden):
     """Neither parameters nor states nor the step's number (numerics.md, rule 9)."""
-    net = Net((3, 8, 2), ("tanh", "identity"))
-    loop, states = net.loop("squared_error", "adam", batch_size=8)
+    net = Net((3, hidden, 2), ("tanh", "identity"))
+    loop, states = net.loop("squared_error", "adam", batch_size=4)
     before = net.theta.copy()
     bind(loop, *net.data(64), np.zeros(64))
     loop.run(np.zeros(2), 0.0, 1)
@@ -131,10 +135,11 @@ def test_a_batch_without_weight_changes_nothing():
 
 
 @pytest.mark.no_sanitizer
-def test_a_signal_handler_sees_the_parameters_and_may_change_them():
+@pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
+def test_a_signal_handler_sees_the_parameters_and_may_change_them(hidden):
     """Handlers run about every 50 ms, on parameters of the last completed update."""
-    net = Net((4, 16, 3), ("tanh", "softmax"), np.float32)
-    loop, _ = net.loop("categorical_cross_entropy", "momentum", batch_size=8)
+    net = Net((4, hidden, 3), ("tanh", "softmax"), np.float32)
+    loop, _ = net.loop("categorical_cross_entropy", "momentum", batch_size=4)
     bind(loop, *net.data(800, labels=True))
     seen = []
 
@@ -158,15 +163,16 @@ def test_a_signal_handler_sees_the_parameters_and_may_change_them():
     assert loop.step == steps[2] + 1 and np.abs(net.theta).max() < 0.1    # one step from zero
 
 
-def test_keep_and_restore_see_the_room_s_parameters():
+@pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
+def test_keep_and_restore_see_the_room_s_parameters(hidden):
     """What `keep` copies at the end of an epoch is what the room has computed."""
-    net = Net((4, 16, 3), ("tanh", "softmax"), np.float32)
-    loop, _ = net.loop("categorical_cross_entropy", batch_size=8)
+    net = Net((4, hidden, 3), ("tanh", "softmax"), np.float32)
+    loop, _ = net.loop("categorical_cross_entropy", batch_size=4)
     bind(loop, *net.data(168, labels=True))
     loop.keep()
     loop.run(np.zeros(3), 0.0, 1)
     after = net.theta.copy()
-    loop.run(np.zeros(1), 0.0, 1, rates=np.full(20, 0.1))
+    loop.run(np.zeros(1), 0.0, 1, rates=np.full(40, 0.1))
     assert loop.small_used and not (net.theta == after).all()
     loop.restore()
     assert (net.theta == after).all() and loop.epoch == 3
