@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _check, metrics, schedules
+from ._divergence import SPOILT, first_not_finite, of_run
 from ._feeding import Data, Stream, fingerprint
 from ._progress import Progress
 from ._training import Diverged
@@ -317,7 +318,7 @@ class Run:
     def _divergence(self, error: Diverged) -> DivergenceError:
         """Return the error that names the epoch, the batch and the layer; put back the arrays."""
         trainer, watch = self.trainer, self.trainer._watch
-        layer, where = trainer._first_not_finite(self.feed.last_batch())
+        found = first_not_finite(trainer.net, self.feed.last_batch())
         trainer._loop.restore()
         trainer._begin_states()
         now = "the parameters are those of "
@@ -329,10 +330,7 @@ class Run:
             now += "the beginning again"
         remedy = (f"{now}; lower the learning rate (now {trainer._loop.learning_rate:g}) or "
                   "scale the inputs")  # fmt: skip
-        return trainer._diverged(error, layer, where, SPOILT if self.spoilt else remedy)
-
-
-SPOILT = "start again from a new network, the parameters were spoilt before this call"
+        return of_run(error, *found, SPOILT if self.spoilt else remedy)
 
 
 def _loss_like(name: str, values: Mapping[str, float]) -> float:

@@ -16,22 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _feeding, _run, _runtime, checkpoint, losses, optimizers
+from . import _check, _divergence, _feeding, _measuring, _run, _runtime, checkpoint, losses
 from . import callbacks as _callbacks
 from . import metrics as _metrics
-from . import rate_finder, schedules
+from . import optimizers, rate_finder, schedules
 from ._feeding import Data
 from ._training import OPTIMIZERS, Diverged, Loop
-from .activations import OUTPUT_ONLY
-from .exceptions import DivergenceError
 from .history import History
 from .network import REDUCTIONS, Network, parameter_like
 
 __all__ = ["Trainer"]
 
 _MOST_ROWS = 2**62
-_MOST_CHUNK = 8192  # bounds the memory of `evaluate`
-_CLASSIFIERS = ("sigmoid", "softmax", "log_softmax")  # outputs that answer which class
 
 
 class Trainer:
@@ -159,7 +155,7 @@ class Trainer:
             average, "average", least=0.0, below=1.0)  # fmt: skip
         self._schedule = schedules.checked(schedule)
         self._metrics = _metrics.checked(metrics)
-        self._check_metrics()
+        _measuring.check_names(self.metrics, net)
         self.n_threads = n_threads
         self._seed = _check.seed(seed)
         self.history = History()
@@ -496,7 +492,8 @@ class Trainer:
         if held is not None:
             validation = data.take(apart)
         if validation_data is None:
-            self._check_measurable(data if validation is None else validation, self.metrics)
+            measured = data if validation is None else validation
+            _measuring.check_data(measured, self.metrics, self.loss, self.net)
         taken = _feeding.orders(order, epochs, len(data.X))
         scales, before = False, self._loop.step
         try:
@@ -590,7 +587,7 @@ class Trainer:
                 )
             except Diverged as error:
                 assert isinstance(X, np.ndarray)
-                raise self._diverged_in_batch(error, X) from None
+                raise _divergence.of_batch(error, self.net, X, loop.learning_rate) from None
             if loss is not None:
                 self.threads_used = loop.threads_used
                 return loss
@@ -603,7 +600,7 @@ class Trainer:
             loop.learning_rate = self._constant_rate() if rates is None else float(rates[0])
             return loop.update(data.X, *data.targets, data.weight, self._threads(len(data.X)))
         except Diverged as error:
-            raise self._diverged_in_batch(error, data.X) from None
+            raise _divergence.of_batch(error, self.net, data.X, loop.learning_rate) from None
         finally:
             self.threads_used = loop.threads_used
             loop.release()
@@ -632,8 +629,8 @@ class Trainer:
             As in `fit`.
         """
         data = self._data(X, Y, sample_weight)
-        names = self.metrics or self._usual_metrics(data.targets)
-        self._check_measurable(data, names)
+        names = self.metrics or _measuring.usual(self.net, self.loss, data.targets)
+        _measuring.check_data(data, names, self.loss, self.net)
         return self._measure(data, ("loss", *names))
 
     # ---- files --------------------------------------------------------------------------------
@@ -695,10 +692,10 @@ class Trainer:
             raise ValueError("The sample weights must not all be 0: give some rows a weight.")
         curve = rate_finder.find(twin, _run.Rows(twin, data, None, [None]), lowest, highest, steps)
         if not len(curve.rates):
-            layer, where = self._first_not_finite(data.X)
-            raise self._diverged(
-                Diverged(math.inf, 0, 0), layer, where, "scale the inputs, or start anew"
-            )
+            raise _divergence.of_run(
+                Diverged(math.inf, 0, 0), *_divergence.first_not_finite(self.net, data.X),
+                "scale the inputs, or start anew",
+            )  # fmt: skip
         return curve
 
     def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -821,7 +818,7 @@ class Trainer:
 
     def _check_classifies(self, name: str, targets: losses.Targets) -> None:
         """Refuse what needs one class a row where there is none."""
-        if self.net.activations[-1] not in _CLASSIFIERS:
+        if self.net.activations[-1] not in _measuring.CLASSIFIERS:
             raise ValueError(
                 f"`{name}` needs classes, and so a sigmoid or softmax output, "
                 f"got {self.net.activations[-1]}."
@@ -845,51 +842,10 @@ class Trainer:
             )
         try:
             data = self._data(*validation_data, *[None] * (3 - len(validation_data)))
-            self._check_measurable(data, self.metrics)
+            _measuring.check_data(data, self.metrics, self.loss, self.net)
             return data
         except (TypeError, ValueError) as error:
             raise type(error)(f"In `validation_data`, {error}") from None
-
-    def _check_metrics(self) -> None:
-        """Refuse metrics that do not go with the network's outputs."""
-        output = self.net.activations[-1]
-        for name in self.metrics:
-            of_classes = name.startswith(_metrics.OF_CLASSES)
-            if of_classes and output not in _CLASSIFIERS:
-                raise ValueError(
-                    f"`metrics` {name} needs a sigmoid or softmax output, got {output}: use 'r2'."
-                )
-            if not of_classes and output in ("softmax", "log_softmax"):
-                raise ValueError(
-                    f"`metrics` {name} does not go with a {output} output: use 'accuracy'."
-                )
-            if name.startswith("top_") and not int(name[4:]) < self.net.sizes[-1]:
-                raise ValueError(
-                    f"`metrics` {name} needs more than {name[4:]} outputs, "
-                    f"got {self.net.sizes[-1]}: use 'accuracy'."
-                )
-
-    def _check_measurable(self, data: Data, names: tuple[str, ...]) -> None:
-        """Refuse data whose metrics would fail after the training."""
-        if names and data.weight is not None and not data.weight.any():
-            raise ValueError(
-                "The sample weights must not all be 0 where metrics are asked: "
-                "give some rows a weight."
-            )
-        columns = self.loss.n_targets(self.net.sizes[-1])
-        if names and data.targets.values is not None:
-            if np.isnan(data.targets.values).any():
-                raise ValueError(
-                    "`Y` must have no NaN where metrics are asked: metrics know no missing targets."
-                )
-            if data.targets.values.shape[1] != columns:  # a loss of one's own takes any number
-                raise ValueError(
-                    f"`Y` must have {_check.count(columns, 'column')} (the network's outputs) where "
-                    f"metrics are asked, got {data.targets.values.shape[1]}."
-                )
-        of_classes = [name for name in names if name.startswith(("accuracy", "top_"))]
-        if of_classes and data.targets.values is not None:
-            _metrics.check_classes(data.targets.values, "Y")
 
     def _batch_of(self, n_rows: int) -> int:
         """Return how many rows a minibatch has, of so many."""
@@ -936,88 +892,8 @@ class Trainer:
             "average_decay": self.average or 0.0,
         }
 
-    def _usual_metrics(self, targets: losses.Targets) -> tuple[str, ...]:
-        """Return what a classifier is judged by, where all targets are there."""
-        of_probabilities = self.loss.name in ("binary_cross_entropy", "focal")
-        one_question = of_probabilities and self.net.sizes[-1] == 1
-        categorical = self.net.activations[-1] in OUTPUT_ONLY and self.loss.name != "custom"
-        whole = targets.values is None or not np.isnan(targets.values).any()
-        return ("accuracy",) if (one_question or categorical) and whole else ()
-
     def _measure(self, data: Data, names: tuple[str, ...]) -> dict[str, float]:
-        """Return "loss" and metrics of these rows, in one pass over them.
-
-        They are taken in chunks that do not depend on the threads.
-        """
-        net, chunk = self.net, _chunk(self.net)
-        mflop = 2e-6 * net._n_weights * min(len(data.X), chunk)
-        n_threads = _runtime.threads_for(mflop, _check.threads(self.n_threads))
-        meters = {name: _metrics.meter(name) for name in names if name != "loss"}
-        total = weight_sum = 0.0
-        for first in range(0, len(data.X), chunk):
-            part = data.take(slice(first, first + chunk))
-            n = len(part.X)
-            y = np.empty((n, net.sizes[-1]), net.dtype) if meters else None
-            loss, _ = net._core.gradient(
-                part.X, *part.targets, part.weight, self._objective, REDUCTIONS["sum"], 0.0, None,
-                None, n_threads, y,
-            )  # fmt: skip
-            total += loss
-            weight_sum += n if part.weight is None else _runtime.row_sum(part.weight)
-            t = part.targets.labels
-            if t is None and meters:
-                assert part.targets.values is not None
-                t = net._in_own_units(part.targets.values)
-            for one in meters.values():
-                assert t is not None and y is not None
-                one.add(t, self.loss.point(y), part.weight)
-        if self.loss.reduction == "mean":
-            total = total / weight_sum if weight_sum else 0.0
-        result = {"loss": total} if "loss" in names else {}
-        return {**result, **{name: one.value() for name, one in meters.items()}}
-
-    def _diverged(
-        self, error: Diverged, layer: int, where: str, remedy: str
-    ) -> DivergenceError:
-        """Return the error that names the epoch, the batch and the layer."""
-        epoch = error.epoch + 1
-        if math.isfinite(error.loss):
-            batch = error.batch
-            text = f"A parameter became infinite or NaN by the end of epoch {epoch}"
-        else:
-            batch = error.batch + 1
-            text = f"The loss became {error.loss} in epoch {epoch}, batch {batch}"
-        return DivergenceError(f"{text} ({where}): {remedy}.", epoch, batch, layer)
-
-    def _diverged_in_batch(self, error: Diverged, X: NDArray[Any]) -> DivergenceError:
-        """Return the error for a single batch, which has updated nothing."""
-        layer, where = self._first_not_finite(X)
-        spoilt = not _check.is_finite(self.net.parameters)
-        rate = self._loop.learning_rate
-        remedy = f"lower the learning rate (now {rate:g}) or scale the inputs"
-        return self._diverged(error, layer, where, _run.SPOILT if spoilt else remedy)
-
-    def _first_not_finite(self, X: NDArray[Any]) -> tuple[int, str]:
-        """Return the first layer whose parameters, or outputs for X, are not finite, and the same
-        in words."""
-        for layer, arrays in enumerate(zip(self.net.weights, self.net.biases), 1):
-            if not all(_check.is_finite(array) for array in arrays if array is not None):
-                return layer, f"layer {layer}'s parameters are not finite"
-        for first in range(0, len(X), _chunk(self.net)):
-            forward = self.net.forward(X[first : first + _chunk(self.net)])
-            for layer, (z, a) in enumerate(zip(forward.z, forward.a[1:]), 1):
-                if not (_check.is_finite(z) and _check.is_finite(a)):
-                    return layer, f"layer {layer}'s outputs were the first that were not finite"
-        return len(self.net.weights), "the outputs are finite, but too far from the targets"
-
-
-def _chunk(net: Network) -> int:
-    """Return how many rows are looked at together where nothing is learnt.
-
-    As many as stay in the cache with all their activations, but enough for the products: 1.8 times
-    as fast as 8192 rows of 784-128-10.
-    """
-    rows = _MOST_CHUNK
-    while rows > 512 and rows * sum(net.sizes) > 2**20:
-        rows //= 2
-    return rows
+        """Return "loss" and metrics of these rows, in one pass over them."""
+        return _measuring.measure(
+            self.net, self.loss, self._objective, data, names, _check.threads(self.n_threads)
+        )
