@@ -1,6 +1,6 @@
 """Losses: value objects, the targets each of them takes, and the outputs each goes with.
 
-What lives here: what a target may look like, and the sentences that refuse another. The losses
+What lives here: which targets and outputs each takes, and how the core is told of it. The losses
 and their derivatives are compiled, a user's own excepted. Every loss is summed over the outputs of
 a row and then averaged (or summed) over the rows. Formulas: docs/training.md.
 """
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, schedules
+from . import _check, _targets, schedules
 from ._backprop import LOSSES as CODES
 from ._backprop import Objective
+from ._targets import Targets, one_hot
 from .activations import OUTPUT_ONLY, returned
 
 __all__ = [
@@ -36,24 +37,14 @@ __all__ = [
     "one_hot",
 ]
 
-# Probabilities of a row may add up to 1 ± this: float16 rows do.
-_SUM_TOLERANCE = 1e-3
 
-
-class Targets(NamedTuple):
-    """Checked targets: `values` (n_samples, n_targets), or class numbers `labels` (n_samples,)."""
-
-    values: NDArray[Any] | None
-    labels: NDArray[np.int64] | None
-
-    def slice(self, first: int, stop: int) -> Targets:
-        """Return the targets of rows first ... stop - 1."""
-        return Targets(*(None if part is None else part[first:stop] for part in self))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loss:
-    """What the losses share."""
+    """What the losses share.
+
+    Comparing and telling what they are is written once: generated for each class, it would take
+    3 of the milliseconds of `import cbp`.
+    """
 
     reduction: str = "mean"
 
@@ -66,6 +57,21 @@ class Loss:
     def __post_init__(self) -> None:
         _check.choice(self.reduction, "reduction", ("mean", "sum"))
         _check.flag(self.masks, "mask_nan")
+
+    def _fields(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())
+        return f"{type(self).__name__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss) or type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self._fields().values()))
 
     @property
     def masks(self) -> bool:
@@ -115,7 +121,7 @@ class Loss:
                 f"`Y` must have shape (n_samples, {columns}) for {self.words}, got integer "
                 f"labels of shape {source.shape}: pass `cbp.one_hot(Y, {columns})`."
             )
-        _check_shape(source, n_rows, columns)
+        _targets.check_shape(source, n_rows, columns)
         return Targets(self._converted(source, dtype), None)
 
     def _converted(self, source: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -125,7 +131,9 @@ class Loss:
                 return _check.converted(source, "Y", dtype)
             except ValueError as error:
                 if hasattr(self, "mask_nan") and np.isnan(source).any():
-                    raise ValueError(f"{str(error)[:-1]}, or give the loss mask_nan=True.") from None
+                    raise ValueError(
+                        f"{str(error)[:-1]}, or give the loss mask_nan=True."
+                    ) from None
                 raise
         missing = np.isnan(source)
         values = _check.converted(np.where(missing, 0, source), "Y", dtype)
@@ -133,7 +141,7 @@ class Loss:
         return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SquaredError(Loss):
     """½ ‖y - t‖² of every row; for every output activation but softmax and log_softmax.
 
@@ -162,7 +170,7 @@ class SquaredError(Loss):
     words: ClassVar[str] = "squared error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AbsoluteError(Loss):
     """Σ |y - t| of every row; for every output activation but softmax and log_softmax.
 
@@ -186,7 +194,7 @@ class AbsoluteError(Loss):
     words: ClassVar[str] = "absolute error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Huber(Loss):
     """Σ of ½ e² for |e| ≤ delta, else delta (|e| - ½ delta), e = y - t; outputs as squared error.
 
@@ -231,7 +239,7 @@ class Huber(Loss):
         return Objective(CODES[self.name], parameter=self.delta, mask_nan=self.masks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantile(Loss):
     """Σ of (1 - q) e for e > 0, else -q e, e = y - t: y becomes the quantile q of t.
 
@@ -312,7 +320,7 @@ class Quantile(Loss):
         return outputs[:, nearest :: len(self._levels)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poisson(Loss):
     """Σ (exp(y) - t y) of every row: minus the log-likelihood of counts t, but for log t!.
 
@@ -358,7 +366,7 @@ class Poisson(Loss):
         return schedules.power(math.e, outputs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class GaussianNLL(Loss):
     """Σ ½ (log v + (m - t)² / v): minus the log-likelihood of a normal law, but for ½ log 2π.
 
@@ -443,7 +451,7 @@ class GaussianNLL(Loss):
         return np.array(mean), self.floor + np.logaddexp(0.0, raw)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BinaryCrossEntropy(Loss):
     """-Σ (t log y + (1 - t) log(1 - y)) of every row; for a sigmoid output.
 
@@ -476,7 +484,7 @@ class BinaryCrossEntropy(Loss):
         """Return Y, checked, in the form the core takes."""
         targets = super().targets(Y, n_rows, n_outputs, dtype, activation)
         assert targets.values is not None
-        _check_range(targets.values, self.words, "write the two classes as 0 and 1")
+        _targets.check_range(targets.values, self.words, "write the two classes as 0 and 1")
         return targets
 
 
@@ -489,28 +497,21 @@ class _Categorical(Loss):
         """Return Y, checked, in the form the core takes."""
         source = _check.numeric(Y, "Y")
         if source.ndim == 1:
-            _check_row_count(source, n_rows)
-            return Targets(None, _labels(source, "Y", n_outputs))
+            _targets.check_row_count(source, n_rows)
+            return Targets(None, _targets.as_labels(source, "Y", n_outputs))
         if source.ndim == 2 and source.shape[1] == 1 < n_outputs and source.dtype.kind in "iu":
             raise ValueError(
                 f"`Y` must hold labels of shape ({n_rows},) or have "
                 f"{_check.count(n_outputs, 'column')}, got {source.shape}: pass `Y.ravel()`."
             )
-        _check_shape(source, n_rows, n_outputs)
+        _targets.check_shape(source, n_rows, n_outputs)
         values = self._converted(source, dtype)
-        _check_range(values, self.words, "pass integer labels or rows of probabilities")
-        sums = values.sum(axis=1, dtype=np.float64)
-        wrong = np.abs(sums - 1.0) > _SUM_TOLERANCE  # not of a row with NaN
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(
-                f"`Y` must have rows that add up to 1 for {self.words}, got {sums[row]:.6g} in "
-                f"row {row}: divide each row by its sum."
-            )
+        _targets.check_range(values, self.words, "pass integer labels or rows of probabilities")
+        _targets.check_sums(values, self.words)
         return Targets(values, None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CategoricalCrossEntropy(_Categorical):
     """-Σ t log y of every row; for a softmax or log_softmax output.
 
@@ -562,7 +563,7 @@ class CategoricalCrossEntropy(_Categorical):
         return Objective(CODES[self.name], parameter=self.label_smoothing, mask_nan=self.masks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Focal(_Categorical):
     """Cross-entropy times (1 - p)^gamma, p being the probability of what the target says.
 
@@ -670,11 +671,11 @@ class Focal(_Categorical):
             return super().targets(Y, n_rows, n_outputs, dtype, activation)
         targets = Loss.targets(self, Y, n_rows, n_outputs, dtype, activation)
         assert targets.values is not None
-        _check_range(targets.values, self.words, "write the two classes as 0 and 1")
+        _targets.check_range(targets.values, self.words, "write the two classes as 0 and 1")
         return targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CustomLoss(Loss):
     """A loss of your own: a pair of Python functions on NumPy arrays.
 
@@ -760,9 +761,9 @@ class CustomLoss(Loss):
             raise ValueError(
                 f"`Y` must have shape ({n_rows}, any number) or ({n_rows},), got {source.shape}."
             )
-        _check_row_count(source, n_rows)
+        _targets.check_row_count(source, n_rows)
         if source.ndim == 1 and source.dtype.kind in "iu" and n_outputs > 1:
-            return Targets(None, _labels(source, "Y", n_outputs))
+            return Targets(None, _targets.as_labels(source, "Y", n_outputs))
         return Targets(_check.converted(source.reshape(n_rows, -1), "Y", dtype), None)
 
 
@@ -792,91 +793,6 @@ def checked(loss: Any, activation: str, n_outputs: int) -> Loss:
     return result
 
 
-def one_hot(labels: ArrayLike, n_classes: int | None = None) -> NDArray[np.float32]:
-    """Return rows that are 1 at the label's place and 0 elsewhere.
-
-    Parameters
-    ----------
-    labels : array_like of int, (n_samples,)
-        Class numbers from 0 to n_classes - 1.
-    n_classes : int, optional
-        One more than the largest label by default.
-
-    Returns
-    -------
-    ndarray of float32, (n_samples, n_classes)
-
-    Raises
-    ------
-    TypeError, ValueError
-        The labels are not integers, not 1-d, or out of range.
-
-    Examples
-    --------
-    >>> import cbp
-    >>> cbp.one_hot([2, 0], 3)
-    array([[0., 0., 1.],
-           [1., 0., 0.]], dtype=float32)
-    """
-    source = _check.numeric(labels, "labels")
-    if source.ndim != 1:
-        raise ValueError(f"`labels` must have shape (n_samples,), got {source.shape}.")
-    if n_classes is None:
-        n_classes = int(source.max()) + 1 if len(source) else 1
-    n_classes = _check.integer(n_classes, "n_classes", 1)
-    numbers = _labels(source, "labels", n_classes)
-    rows = np.zeros((len(numbers), n_classes), dtype=np.float32)
-    rows[np.arange(len(numbers)), numbers] = 1.0
-    return rows
-
-
-def _labels(source: NDArray[Any], name: str, n_classes: int) -> NDArray[np.int64]:
-    """Return class numbers (n_samples,) as int64."""
-    if source.dtype.kind == "f" and source.size:  # an empty list has no kind
-        raise TypeError(
-            f"`{name}` must hold integer labels, got {source.dtype}: pass `{name}.astype(int)` "
-            "if they are class numbers."
-        )
-    outside = (source < 0) | (source >= n_classes)
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise ValueError(
-            f"`{name}` must hold labels from 0 to {n_classes - 1}, got {source[row]} in row {row}."
-        )
-    return np.require(source, np.int64, ("C", "A"))
-
-
 def _a(activation: str) -> str:
     """Return the name of an activation behind its article."""
     return f"{'an' if activation[0] in 'aeiou' else 'a'} {activation}"
-
-
-def _check_row_count(source: NDArray[Any], n_rows: int) -> None:
-    if len(source) != n_rows:
-        raise ValueError(
-            f"`Y` must have {_check.count(n_rows, 'row')} (as `X` has), got {len(source)}."
-        )
-
-
-def _check_shape(source: NDArray[Any], n_rows: int, n_outputs: int) -> None:
-    if source.ndim != 2:
-        raise ValueError(
-            f"`Y` must have shape ({n_rows}, {n_outputs}), one column for each output of the "
-            f"network, got {source.shape}."
-        )
-    _check_row_count(source, n_rows)
-    if source.shape[1] != n_outputs:
-        raise ValueError(
-            f"`Y` must have {_check.count(n_outputs, 'column')} (the network's outputs), "
-            f"got {source.shape[1]}."
-        )
-
-
-def _check_range(values: NDArray[Any], loss: str, remedy: str) -> None:
-    outside = (values < 0) | (values > 1)  # NaN, where it is masked, is not
-    if outside.any():
-        row, column = map(int, np.argwhere(outside)[0])
-        raise ValueError(
-            f"`Y` must lie in [0, 1] for {loss}, got {values[row, column]} in row {row}, "
-            f"column {column}: {remedy}."
-        )
