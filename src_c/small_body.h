@@ -214,6 +214,7 @@ VEC_OP V FN(small_loss)(int loss, int activation, V *z, int o, const T *t, int l
         V sum = FN(tree_of_columns)(part, o);
         return loss == CBP_BINARY_CROSS_ENTROPY ? sum : vmul(vset1((T)0.5), sum);
     }
+    part[0] = lowest; /* o is at least 1, which gcc for arm64 does not see */
     for (int j = 0; j < o; j++)
         part[j] = vmax(z[j], lowest);
     _Pragma("GCC unroll 4") for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
