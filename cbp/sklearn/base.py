@@ -698,7 +698,12 @@ class Estimator(BaseEstimator):
                 net.predict(part, out[first : first + most], n_threads=n_threads)
         else:
             # A few rows are worth one thread, and not the time to find that out.
-            out = net.predict(X, n_threads=self._threads(len(X), 2e-6) if len(X) > 50 else 1)
+            n_threads = self._threads(len(X), 2e-6) if len(X) > 50 else 1
+            if X.dtype is net.dtype and X.flags.c_contiguous and X.flags.aligned:
+                out = np.empty((len(X), net.sizes[-1]), net.dtype)
+                net._core.predict(X, out, n_threads)  # X has been checked
+            else:
+                out = net.predict(X, n_threads=n_threads)
         return np.exp(out, out=out) if self.out_activation_ == "exp" else out
 
     def _forward(self, X: Any) -> NDArray[Any]:

@@ -459,7 +459,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
             return self.classes_.take(out.argmax(axis=1))
         if self._kind == "multilabel":
             return self._binarizer.inverse_transform(out)
-        return self.classes_.take((out[:, 0] > 0.5) & (len(self.classes_) > 1))
+        if len(self.classes_) == 1:
+            return self.classes_.repeat(len(out))
+        return self.classes_.take(out.ravel() > 0.5)
 
     def predict_proba(self, X) -> NDArray[Any]:
         """Return the probability of each class, in the order of `classes_`.
@@ -474,7 +476,7 @@ class MLPClassifier(ClassifierMixin, Estimator):
         """
         out = self._forward(X)
         if self._kind == "binary":
-            return np.hstack([1 - out, out])
+            return np.concatenate((1 - out, out), axis=1)
         if self._kind == "one against the rest":
             total = out.sum(axis=1, keepdims=True)
             return np.divide(out, total, out=np.full_like(out, 1 / out.shape[1]), where=total > 0)
