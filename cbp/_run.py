@@ -128,8 +128,7 @@ class Batches:
                 raise type(error)(f"In batch {number + 1}, {error}") from None
             self.X = data.X
             rates = trainer._rates(1)
-            if rates is not None:
-                loop.learning_rate = float(rates[0])
+            loop.learning_rate = trainer._constant_rate() if rates is None else float(rates[0])
             threads = trainer._threads(len(data.X))
             loop.update(data.X, *data.targets, data.weight, threads, True)
             run.end_batch(number)

@@ -99,10 +99,12 @@ def test_a_batch_callback_may_set_the_rate():
         def on_train_batch_end(self, batch, logs):
             self.trainer.learning_rate /= 2
 
-    run, other = trainer(), trainer(schedule=lambda step: 0.001 / 2**step)
-    run.fit(X, T, 2, callbacks=Halve())
-    other.fit(X, T, 2)
-    np.testing.assert_array_equal(run.net.parameters, other.net.parameters)
+    stream = [(X[first : first + 8], T[first : first + 8]) for first in range(0, 50, 8)]
+    for data in ((X, T), (stream, None)):
+        run, other = trainer(), trainer(schedule=lambda step: 0.001 / 2**step)
+        run.fit(*data, epochs=2, callbacks=Halve())
+        other.fit(*data, epochs=2)
+        np.testing.assert_array_equal(run.net.parameters, other.net.parameters)
 
 
 def test_the_last_batch_of_an_epoch_ends_with_its_numbers():

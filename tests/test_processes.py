@@ -424,3 +424,66 @@ def test_a_network_in_training_is_not_for_others():
     for said in middle:
         for sentence in said:
             assert sentence.startswith("The network is in use: it is being trained by another call")
+
+
+# --- ends of processes, and other OpenMP run times ---------------------------------------------
+
+MIDDLE = """
+import os, sys, threading, time
+import numpy as np
+import cbp
+X, y = np.ones((4000, 64), np.float32), np.arange(4000) % 10
+net = cbp.Network([64, 128, 10], "tanh", "softmax", seed=1)
+trainer = cbp.Trainer(net, batch_size=512, n_threads=2, seed=1)
+threading.Thread(target=trainer.fit, args=(X, y, 10**6), daemon=True).start()
+while not trainer._loop.step:
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize(
+    "end, code", [("sys.exit(3)", 3), ("os._exit(4)", 4), ("pass", 0), ("raise ValueError", 1)]
+)
+def test_a_process_may_end_while_a_thread_trains(end, code):
+    """However the program ends, at once and with its own exit code."""
+    for _ in range(3):
+        child = subprocess.run(
+            [sys.executable, "-I", "-c", MIDDLE + end], capture_output=True, timeout=60
+        )
+        assert child.returncode == code, child.stderr
+
+
+BESIDE = """
+import hashlib, json, sys
+import numpy as np
+
+def other():
+    import sklearn.cluster
+    sklearn.cluster.KMeans(3, n_init=1, random_state=0).fit(np.random.rand(2000, 8))
+
+if sys.argv[1] == "before":
+    other()
+import cbp
+X, y = np.random.default_rng(0).random((2000, 64), np.float32), np.arange(2000) % 10
+net = cbp.Network([64, 128, 10], "tanh", "softmax", seed=1)
+trainer = cbp.Trainer(net, batch_size=512, n_threads=2, seed=1)
+for epoch in range(3):
+    trainer.fit(X, y, 1)
+    if sys.argv[1] == "after":
+        other()
+print(json.dumps([hashlib.sha256(net.parameters.tobytes()).hexdigest(), trainer.threads_used]))
+"""
+
+
+@pytest.mark.slow
+def test_another_openmp_beside():
+    """scikit-learn brings a run time of its own: loaded before or after, it changes no bit."""
+    pytest.importorskip("sklearn")
+    found = {
+        subprocess.run(
+            [sys.executable, "-I", "-W", "ignore", "-c", BESIDE, when], capture_output=True,
+            text=True, check=True, timeout=120,
+        ).stdout
+        for when in ("never", "before", "after")
+    }  # fmt: skip
+    assert len(found) == 1
