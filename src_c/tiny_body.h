@@ -5,7 +5,7 @@
  * gradient is one scalar chain over the rows; parameters, states and gradient are laid out like theta
  * and padded to whole vectors.  Minibatches are gathered some steps ahead: what a step reads has
  * long left the store buffer.  The same sums in the same order, so the same bits (numerics.md).
- * 2-2-1, batch 4, momentum: 84 ns a step, where the small room takes 190.
+ * 2-2-1, batch 4, momentum: 0.11 us a step, where the small room takes 0.19.
  *
  * Arrays of a unit's rows: [unit][16]; the targets of a step: [o][CBP_SMALL_ROWS]. */
 
