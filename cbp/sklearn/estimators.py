@@ -60,8 +60,9 @@ class MLPClassifier(ClassifierMixin, Estimator):
     ----------
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer.
-    activation : str, default="relu"
-        Of the hidden layers: "identity", "logistic", "tanh" or "relu".
+    activation : str, cbp.Activation or list of them, default="relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other of `cbp.Network`'s,
+        or functions of your own; a list has one for each hidden layer.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         How the weights are found: L-BFGS (SciPy's, on all rows), gradient descent with momentum,
         or Adam.
@@ -108,14 +109,16 @@ class MLPClassifier(ClassifierMixin, Estimator):
     max_fun : int, default=15000
         The most calls of the loss by L-BFGS.
     loss : str or loss object, default="log_loss"
-        The cross-entropy of the classes, or a cbp loss such as ``cbp.Focal()``.
+        The cross-entropy of the classes, or a cbp loss such as ``cbp.Focal()`` or
+        ``cbp.CategoricalCrossEntropy(label_smoothing=0.1)``.
     output_activation : str, optional
         "softmax" or "logistic": by default logistic for two classes and for multi-label targets,
         softmax for more classes. Logistic outputs of more classes are one against the rest.
     optimizer : str or optimizer object, optional
         A cbp optimizer such as ``cbp.AdamW(0.01)``, in the place of `solver` and its numbers.
     schedule : schedule object or callable, optional
-        A cbp schedule, in the place of `learning_rate`.
+        A cbp schedule, or a function of the step, in the place of `learning_rate`.
+        `cbp.ReduceOnPlateau` monitors "val_loss", "val_score" or "loss", the first there is.
     dropout : float, default=0.0
         Of the hidden layers' outputs, in training.
     clip_norm : float, optional
@@ -134,8 +137,8 @@ class MLPClassifier(ClassifierMixin, Estimator):
     max_seconds : float, optional
         Training ends with the first epoch that ends behind this time.
     callbacks : cbp.Callback or function (epoch, logs), or a list of them
-        Called after every epoch. As its `trainer` a Callback finds `estimator`, `net`, `history`,
-        `learning_rate` and `stop()`.
+        Called as `cbp.Trainer` calls them. As its `trainer` a Callback finds `estimator`, `net`,
+        `history`, `loss`, `l2`, `learning_rate` and `stop()`.
     progress : bool or "auto", default=False
         Whether to show a progress line on stderr.
 
@@ -509,12 +512,15 @@ class MLPRegressor(RegressorMixin, Estimator):
     ----------
     loss : str or loss object, default="squared_error"
         "squared_error", ½ (y - t)² averaged over the outputs; "poisson", for counts: the output is
-        then the logarithm of what is predicted; or any other loss of cbp, such as
-        ``cbp.Quantile([0.1, 0.5, 0.9])``, whose levels `predict_quantiles` returns.
+        then the logarithm of what is predicted; or any other loss of cbp, by name or as an object:
+        ``cbp.Quantile([0.1, 0.5, 0.9])``, whose levels `predict_quantiles` returns;
+        "gaussian_nll", whose standard deviations ``predict(X, return_std=True)`` returns;
+        ``cbp.Huber(0.5)``; with `mask_nan=True` targets that are NaN count for nothing.
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer.
-    activation : str, default="relu"
-        Of the hidden layers: "identity", "logistic", "tanh" or "relu".
+    activation : str, cbp.Activation or list of them, default="relu"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", any other of `cbp.Network`'s,
+        or functions of your own; a list has one for each hidden layer.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         How the weights are found: L-BFGS (SciPy's, on all rows), gradient descent with momentum,
         or Adam.
@@ -565,7 +571,8 @@ class MLPRegressor(RegressorMixin, Estimator):
     optimizer : str or optimizer object, optional
         A cbp optimizer such as ``cbp.AdamW(0.01)``, in the place of `solver` and its numbers.
     schedule : schedule object or callable, optional
-        A cbp schedule, in the place of `learning_rate`.
+        A cbp schedule, or a function of the step, in the place of `learning_rate`.
+        `cbp.ReduceOnPlateau` monitors "val_loss", "val_score" or "loss", the first there is.
     dropout : float, default=0.0
         Of the hidden layers' outputs, in training.
     clip_norm : float, optional
@@ -582,8 +589,8 @@ class MLPRegressor(RegressorMixin, Estimator):
     max_seconds : float, optional
         Training ends with the first epoch that ends behind this time.
     callbacks : cbp.Callback or function (epoch, logs), or a list of them
-        Called after every epoch. As its `trainer` a Callback finds `estimator`, `net`, `history`,
-        `learning_rate` and `stop()`.
+        Called as `cbp.Trainer` calls them. As its `trainer` a Callback finds `estimator`, `net`,
+        `history`, `loss`, `l2`, `learning_rate` and `stop()`.
     progress : bool or "auto", default=False
         Whether to show a progress line on stderr.
 
