@@ -5,6 +5,7 @@ What lives here: when to show, and what the line says. Nothing is written where 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Progress:
             )
             self._bar.update(epoch - self._bar.n)
         else:
-            self._write(line(epoch, self.n_epochs, values, now - self._start))
+            self._write(line(epoch, self.n_epochs, values, now - self._start, _columns()))
 
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
@@ -64,14 +65,22 @@ class Progress:
         self._width = len(text)
 
 
-def line(epoch: int, n_epochs: int, values: Mapping[str, float], seconds: float) -> str:
-    """Return "epoch 3/30  loss 0.1234  1.2 s, about 11 s left"."""
+def line(
+    epoch: int,
+    n_epochs: int,
+    values: Mapping[str, float],
+    seconds: float,
+    width: int | None = None,
+) -> str:
+    """Return "epoch 3/30  loss 0.1234  1.2 s, about 11 s left", with the values that fit."""
     words = [f"epoch {epoch}/{n_epochs}"]
-    words += [f"{name} {value:.4g}" for name, value in values.items()]
+    numbers = [f"{name} {value:.4g}" for name, value in values.items()]
     time_words = _duration(seconds)
     if 0 < epoch < n_epochs:
         time_words += f", about {_duration(seconds * (n_epochs - epoch) / epoch)} left"
-    return "  ".join([*words, time_words])
+    while width is not None and numbers and len("  ".join([*words, *numbers, time_words])) > width:
+        numbers.pop()
+    return "  ".join([*words, *numbers, time_words])[:width]
 
 
 def _duration(seconds: float) -> str:
@@ -84,6 +93,15 @@ def _duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _columns() -> int | None:
+    """Columns that a line may have, lest it wraps and stays on the screen; None: any."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (AttributeError, ValueError, OSError):  # no terminal, or not even a file
+        return None
+    return columns - 1 if columns > 1 else None
 
 
 def _is_terminal() -> bool:

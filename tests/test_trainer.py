@@ -620,6 +620,39 @@ def test_progress_line():
     assert _progress.line(1, 4, {}, 80.0) == "epoch 1/4  1 min 20 s, about 4 min 0 s left"
 
 
+def test_progress_line_fits():
+    """Where the terminal is narrow the last numbers go first, and then the time."""
+    values = {"loss": 0.1234, "val_accuracy": 0.971}
+    whole = "epoch 3/30  loss 0.1234  val_accuracy 0.971  1.2 s, about 11 s left"
+    for width in range(90):
+        text = _progress.line(3, 30, values, 1.2, width)
+        assert len(text) <= width and (text == whole) == (width >= len(whole))
+        assert ("left" in text) == (width >= 34) and ("loss" in text) == (width >= 47)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("columns", [40, 80])
+def test_progress_in_a_narrow_terminal(columns, monkeypatch):
+    """No line wraps, whatever is measured."""
+    import fcntl
+    import struct
+    import termios
+
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        run = cbp.Trainer(cbp.Network([3, 2]), metrics=["mae", "r2", "rmse"])
+        run.fit(np.eye(3), np.eye(3, 2), 2, validation_data=(np.eye(3), np.eye(3, 2)))
+        text = ""
+        while "\n" not in text:
+            text += os.read(ours, 10000).decode()
+    os.close(ours)
+    lines = text.replace("\n", "").split("\r")
+    assert "epoch 2/2" in text and max(map(len, lines)) < columns
+
+
 # ---- loading ----------------------------------------------------------------------------------
 
 
