@@ -1140,6 +1140,10 @@ cdef class Predictor:
         lay_out(&core.net, &self.work, self.arena.reserve(work_bytes(&core.net, 1, False, False, 1)),
                 1, False, False, 1)
 
+    def __reduce__(self):
+        net = self.otherwise.__self__
+        return type(net).predictor, (net,)
+
     def __call__(self, x, out=None):
         """Outputs for one row: (n_outputs,) for x (n_inputs,), (1, n_outputs) for (1, n_inputs)."""
         cdef Core core = self.core

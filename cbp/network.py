@@ -558,23 +558,24 @@ class Network:
         >>> bool(f(x)[0] == net.predict(x)[0, 0])
         True
         """
-        def otherwise(x: Any, out: NDArray[Any] | None) -> NDArray[Any]:
-            X = _check.numeric(x, "X")
-            if X.ndim != 1:
-                return self.predict(X, out)
-            if not isinstance(out, np.ndarray):
-                return self.predict(X, out)[0]
-            if out.shape != (self._layers[-1].n_outputs,):
-                # X comes first, as in `predict`.
-                _check.rows(X, self._n_inputs, self._dtype, one_row=True)
-                raise ValueError(
-                    f"`out` must have shape ({self._layers[-1].n_outputs},) for one row of shape "
-                    f"({self._n_inputs},), got {out.shape}."
-                )
-            self.predict(X, out[np.newaxis])
-            return out
+        return Predictor(self._core, self._dtype.char, self._predict_row)
 
-        return Predictor(self._core, self._dtype.char, otherwise)
+    def _predict_row(self, x: Any, out: NDArray[Any] | None) -> NDArray[Any]:
+        """Return the outputs for what the predictor does not take itself."""
+        X = _check.numeric(x, "X")
+        if X.ndim != 1:
+            return self.predict(X, out)
+        if not isinstance(out, np.ndarray):
+            return self.predict(X, out)[0]
+        if out.shape != (self._layers[-1].n_outputs,):
+            # X comes first, as in `predict`.
+            _check.rows(X, self._n_inputs, self._dtype, one_row=True)
+            raise ValueError(
+                f"`out` must have shape ({self._layers[-1].n_outputs},) for one row of shape "
+                f"({self._n_inputs},), got {out.shape}."
+            )
+        self.predict(X, out[np.newaxis])
+        return out
 
     def forward(self, X: ArrayLike, *, n_threads: int | str | None = None) -> Forward:
         """Return every layer's pre-activation z and activation a.
@@ -771,15 +772,15 @@ class Network:
     ) -> bool:
         """Set the scaling from training rows, or warn where there should be one; whether set."""
         rows, n_outputs = _check.numeric(X, "X"), self._layers[-1].n_outputs
-        targets = None
-        if scaling.moves_targets(loss.name, self.activations[-1]):
+        targets, free = None, scaling.moves_targets(loss.name, self.activations[-1])
+        if free or loss.name == "gaussian_nll":
             targets = loss.targets(
                 Y, len(rows), n_outputs, np.dtype(np.float64), self.activations[-1]
             ).values
         if self._standardize:
-            self.scaling = scaling.fitted(rows, targets, n_outputs, which)
-        else:
-            scaling.warn(rows, targets)
+            self.scaling = scaling.fitted(rows, targets if free else None, n_outputs, which)
+        if not self._standardize or not free:
+            scaling.warn(None if self._standardize else rows, targets, free)
         return self._standardize
 
     # ---- small helpers ------------------------------------------------------------------------

@@ -196,14 +196,18 @@ def moves_targets(loss_name: str, output_activation: str) -> bool:
 # ---- a warning where nobody standardises ------------------------------------------------------
 
 
-def warn(X: NDArray[Any], targets: NDArray[Any] | None) -> None:
-    """Warn, in one line, where inputs or targets are far from what training is made for."""
-    for name, rows in (("X", X), ("Y", targets)):
+def warn(X: NDArray[Any] | None, targets: NDArray[Any] | None, free: bool = True) -> None:
+    """Warn, in one line, where inputs or targets are far from what training is made for.
+
+    `free`: whether a network could standardise the targets.
+    """
+    remedy = "Set `standardize=True` on the Network, or scale the data"
+    by_hand = "Scale them beforehand: this loss takes targets in their own units"
+    for name, rows, advice in (("X", X, remedy), ("Y", targets, remedy if free else by_hand)):
         words = None if rows is None else _complaint(rows)
         if words:
             warnings.warn(
-                f"`{name}` is badly scaled for training: {words}. Set `standardize=True` on the "
-                "Network, or scale the data.",
+                f"`{name}` is badly scaled for training: {words}. {advice}.",
                 ScalingWarning,
                 stacklevel=4,
             )

@@ -265,6 +265,19 @@ def test_predictions_from_several_threads():
             np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_predictors_are_copied_by_value(duplicate):
+    """With a network of their own."""
+    net = cbp.Network([4, 5, 3], seed=9)
+    f = net.predictor()
+    twin, x = duplicate(f), X[0]
+    before = f(x)
+    np.testing.assert_array_equal(twin(x), before)
+    net.parameters[:] = 0.0
+    np.testing.assert_array_equal(twin(x), before)
+    assert not f(x).any()
+
+
 # ---- copies -----------------------------------------------------------------------------------
 
 

@@ -403,6 +403,17 @@ def test_badly_scaled_data_are_warned_about(X, Y, name):
     cbp.Trainer(net).fit(X, Y, epochs=1)
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_targets_that_are_not_standardised_are_warned_about(standardize):
+    """Those of the Gaussian likelihood keep their units; `standardize` is no remedy."""
+    X, Y = RNG.normal(size=(50, 4)), RNG.normal(size=50)
+    net = cbp.Network([4, 2], standardize=standardize)
+    with pytest.warns(cbp.ScalingWarning, match="^`Y` is badly scaled.*Scale them beforehand") as told:
+        cbp.Trainer(net, "gaussian_nll").fit(X, Y * 1e3 + 1e4, epochs=1)
+    assert len(told) == 1 and told[0].filename == __file__
+    cbp.Trainer(net.copy(), "gaussian_nll").fit(X, Y, epochs=1)  # warnings are errors
+
+
 @pytest.mark.parametrize(
     "X",
     [
