@@ -89,7 +89,11 @@ def class_weights(class_weight: Any, n_classes: int, of: NDArray[np.int64]) -> N
         )
     result = np.ones(n_classes)
     for key, value in class_weight.items():
-        number = _check.integer(key, "class_weight", 0, n_classes - 1)
+        number = _check.integer(key, "class_weight", 0)
+        if number >= n_classes:
+            raise ValueError(
+                f"`class_weight` must be for classes from 0 to {n_classes - 1}, got {number}."
+            )
         result[number] = _check.number(value, f"class_weight[{number}]", least=0.0)
     return result
 

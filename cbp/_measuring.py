@@ -60,6 +60,8 @@ def check_data(data: Data, names: tuple[str, ...], loss: losses.Loss, net: Netwo
     of_classes = [name for name in names if name.startswith(("accuracy", "top_"))]
     if of_classes and data.targets.values is not None:
         metrics.check_classes(data.targets.values, "Y")
+    if "auc" in names:
+        metrics.check_auc(data.targets, net.sizes[-1], data.weight)
 
 
 def usual(net: Network, loss: losses.Loss, targets: losses.Targets) -> tuple[str, ...]:

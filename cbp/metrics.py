@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _runtime
+from ._targets import Targets
 
 __all__ = ["accuracy", "auc", "mae", "r2", "rmse", "top_k"]
 
@@ -284,12 +285,18 @@ class _Auc:
         weight = None if weights[0] is None else np.concatenate(weights)
         areas = []
         for column in range(scores.shape[1]):
-            if of.ndim == 1:
-                inside = of == column if scores.shape[1] > 1 else of > 0.5
-            else:
-                inside = of[:, column] > 0.5
+            inside = _inside(of, column, scores.shape[1])
             areas.append(_area(inside, scores[:, column], weight, column))
         return sum(areas) / len(areas)
+
+
+def _inside(of: NDArray[Any], column: int, n_outputs: int) -> NDArray[np.bool_]:
+    """Return which rows are of the class of an output."""
+    if of.ndim > 1:
+        of = of[:, column]
+    elif n_outputs > 1:
+        return np.asarray(of == column)
+    return np.asarray(of > 0.5)
 
 
 def _area(
@@ -300,10 +307,7 @@ def _area(
 ) -> float:
     """Return the area under the ROC curve of one output."""
     w = np.ones(len(scores)) if weight is None else weight
-    if not w[inside].any() or not w[~inside].any():
-        raise ValueError(
-            f"auc needs rows of the class and rows that are not, got one kind for output {column}."
-        )
+    _check_both(inside, w, column)
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     groups = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -326,7 +330,7 @@ def meter(name: str) -> Meter:
 # ---- checks -----------------------------------------------------------------------------------
 
 
-def check_classes(targets: NDArray[Any], name: str) -> None:
+def check_classes(targets: NDArray[Any], name: str, purpose: str = "accuracy") -> None:
     """Raise ValueError if a row of several targets does not name one class."""
     if targets.ndim != 2 or targets.shape[1] < 2:
         return
@@ -334,9 +338,26 @@ def check_classes(targets: NDArray[Any], name: str) -> None:
     if ties.any():
         row = int(np.argmax(ties))
         raise ValueError(
-            f"`{name}` must have one largest element in every row for accuracy, as one-hot rows "
-            f"have, got several in row {row}: accuracy is not for several labels a row."
+            f"`{name}` must have one largest element in every row for {purpose}, as one-hot "
+            f"rows have, got several in row {row}: {purpose} is not for several labels a row."
         )
+
+
+def _check_both(inside: NDArray[np.bool_], weight: NDArray[np.float64], column: int) -> None:
+    """Raise ValueError if there are not both rows of a class and others."""
+    if not weight[inside].any() or not weight[~inside].any():
+        raise ValueError(
+            f"auc needs rows of the class and rows that are not, got one kind for output {column}."
+        )
+
+
+def check_auc(targets: Targets, n_outputs: int, weight: NDArray[np.float64] | None) -> None:
+    """Raise ValueError if the area under the ROC curve of an output is not defined."""
+    of = targets.labels if targets.values is None else targets.values
+    assert of is not None
+    w = np.ones(len(of)) if weight is None else weight
+    for column in range(n_outputs):
+        _check_both(_inside(of, column, n_outputs), w, column)
 
 
 def checked(metrics: Any) -> tuple[str, ...]:

@@ -473,6 +473,10 @@ class Trainer:
             "callbacks": _callbacks.checked(callbacks),
             "progress": progress,
         }
+        if callable(X) and Y is not None:
+            raise TypeError(
+                "`Y` must be left out where X is a stream, which has its own: fit(batches, epochs=n)."
+            )
         if Y is None:
             given = {"validation_split": fraction, "sample_weight": sample_weight, "order": order}
             for name, value in given.items():
@@ -824,7 +828,7 @@ class Trainer:
                 f"got {self.net.activations[-1]}."
             )
         if targets.values is not None:
-            _metrics.check_classes(targets.values, "Y")
+            _metrics.check_classes(targets.values, "Y", f"`{name}`")
 
     def _class_weights(self, class_weight: Any, of: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the weight of each class."""

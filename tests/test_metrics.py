@@ -128,6 +128,20 @@ def test_metrics_that_do_not_go_with_the_outputs(output, metrics_, words):
         cbp.Trainer(cbp.Network([4, 3], output_activation=output), metrics=metrics_)
 
 
+@pytest.mark.parametrize("output, targets", [
+    ("softmax", np.zeros(6, int)), ("sigmoid", [[1, 0, 0], [0, 1, 0]] * 3)])  # fmt: skip
+def test_an_area_that_is_not_defined(output, targets):
+    """A class that has no rows, or all, is named before anything is learnt."""
+    run = cbp.Trainer(cbp.Network([4, 3], output_activation=output, seed=1), metrics="auc")
+    before, X = run.net.parameters.copy(), np.ones((6, 4))
+    for call in (lambda: run.fit(X, targets, 1), lambda: run.evaluate(X, targets),
+                 lambda: run.fit(X, np.eye(3)[[0, 1, 2, 0, 1, 2]], 1, validation_data=(X, targets))):
+        with pytest.raises(ValueError, match="auc needs rows of the class and rows that are not, got"
+                           " one kind for output [02].$"):
+            call()
+    np.testing.assert_array_equal(run.net.parameters, before)
+
+
 @pytest.mark.parametrize("output, names", [
     ("softmax", ("accuracy", "top_2", "auc")), ("sigmoid", ("accuracy", "auc", "r2", "mae")),
     ("identity", ("r2", "mae", "rmse"))])  # fmt: skip

@@ -167,7 +167,7 @@ def test_balanced_classes():
     ("even", ValueError, "`class_weight` must be one of 'balanced', got 'even'"),
     ([1, 2, 3], TypeError,
      "`class_weight` must be 'balanced' or a mapping from classes to weights, got list"),
-    ({3: 1.0}, ValueError, "`class_weight` must be at most 2, got 3"),
+    ({3: 1.0}, ValueError, "`class_weight` must be for classes from 0 to 2, got 3"),
     ({1: -1.0}, ValueError, "`class_weight[1]` must be a finite number at least 0, got -1.0"),
 ])  # fmt: skip
 def test_wrong_class_weights(given, error, words):
@@ -175,6 +175,18 @@ def test_wrong_class_weights(given, error, words):
     with pytest.raises(error) as raised:
         trainer("softmax").fit(X, LABELS, 1, class_weight=given)
     assert str(raised.value) == words + "."
+
+
+@pytest.mark.parametrize("options, what", [
+    ({"class_weight": {1: 2.0}}, "`class_weight`"),
+    ({"validation_split": 0.5, "split": "stratified"}, "`split='stratified'`")])  # fmt: skip
+def test_classes_of_several_labels_a_row(options, what):
+    """There are none; the option that wants them is named."""
+    several = cbp.one_hot(LABELS, 3)
+    several[4] = [1, 1, 0]
+    with pytest.raises(ValueError, match=f"^`Y` must have one largest element in every row for {what}"
+                       f", as one-hot rows have, got several in row 4: {what} is not for several "):
+        trainer("sigmoid").fit(X, several, 1, **options)
 
 
 # ---- batch size -------------------------------------------------------------------------------

@@ -175,6 +175,13 @@ def test_a_generator_serves_one_epoch():
         run.fit(lambda: used, epochs=1)
 
 
+def test_a_stream_takes_no_targets():
+    """fit(batches, 5) means epochs=5, and is told so."""
+    run = cbp.Trainer(cbp.Network([2, 1]))
+    with pytest.raises(TypeError, match=r"^`Y` must be left out where X is a stream.*epochs=n\)\.$"):
+        run.fit(lambda: [([[0.0, 1.0]], [1.0])], 5)
+
+
 def test_wrong_batches_are_named():
     """The batch, and what is wrong with it; what was learnt before stays."""
     run = trainer()
