@@ -78,6 +78,11 @@ def flag(value: Any, name: str) -> bool:
 def choice(value: Any, name: str, known: Iterable[str]) -> str:
     """Return `value`, which must be one of the names in `known`."""
     names = list(known)
+    if isinstance(value, type):
+        raise TypeError(
+            f"`{name}` must be a name or an object, got the class {value.__name__}: "
+            f"call it, `{value.__name__}()`."
+        )
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be one of {_quoted(names)}, got {shown(value)}.")
     if value not in names:
@@ -226,7 +231,8 @@ def numeric(array: Any, name: str) -> NDArray[Any]:
             # A single string in a list of numbers makes NumPy turn all of them into strings.
             objects = result if array is result else np.asarray(array, dtype=object)
             first = next((i for i, v in enumerate(objects.flat) if isinstance(v, (str, bytes))), 0)
-            text += f", the first {_place(first, result.shape)}: convert them to numbers first"
+            place = f", the first {_place(first, result.shape)}" if result.ndim else ""
+            text += f"{place}: convert them to numbers first{_of_classes(name)}"
         raise TypeError(f"{text}.")
     return result
 
@@ -272,6 +278,8 @@ def _from_objects(objects: NDArray[Any], array: Any, name: str) -> NDArray[np.fl
                     "got rows of different lengths."
                 )
             remedy = "convert such values to numbers first"
+            if isinstance(item, str):
+                remedy += _of_classes(name)
             if not isinstance(item, (str, bytes)) and str(item) in ("None", "<NA>", "NaT"):
                 remedy = "remove or replace such values"
             raise TypeError(
@@ -330,6 +338,11 @@ def _dimensions(array: NDArray[Any]) -> str:
     return "a single number" if array.ndim == 0 else f"{array.ndim}-d of shape {array.shape}"
 
 
+def _of_classes(name: str) -> str:
+    """Return how names of classes become numbers, where there may be some."""
+    return ", as `numpy.unique(Y, return_inverse=True)[1]` does for classes" * (name == "Y")
+
+
 def _place(first: int, shape: tuple[int, ...], first_row: int = 0) -> str:
     """Return "in row 3, column 1" for the flat index of an element in rows from `first_row`."""
     at = [int(i) for i in np.unravel_index(first, shape)]
@@ -349,6 +362,8 @@ def shown(value: Any) -> str:
         words = _brief(value) if isinstance(value, (int, np.generic)) else repr(value)
         if len(words) <= 40:
             return words
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return "None" if value is None else type(value).__name__
 
 

@@ -16,6 +16,13 @@ __all__ = ["show_config"]
 _SPIN_COUNT = "10000"
 
 
+def _is_source() -> bool:
+    """Whether this is the folder that cbp is built from, and not what was installed."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    return not any(name.startswith("_runtime.") and name.endswith((".so", ".pyd"))
+                   for name in os.listdir(here))  # fmt: skip
+
+
 def _load_runtime() -> None:
     """Import cbp._runtime, with libgomp's spinning bounded unless the user has a say in it."""
     tame = "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ
@@ -23,6 +30,13 @@ def _load_runtime() -> None:
         os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
     try:
         from . import _runtime  # noqa: F401
+    except ImportError:
+        if _is_source():
+            raise ImportError(
+                "This is the source of cbp, which is not compiled: run `pip install .` in it, then "
+                "start Python in another folder."
+            ) from None
+        raise
     finally:
         if tame:
             del os.environ["GOMP_SPINCOUNT"]

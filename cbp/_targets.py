@@ -91,16 +91,16 @@ def check_row_count(source: NDArray[Any], n_rows: int) -> None:
         )
 
 
-def check_shape(source: NDArray[Any], n_rows: int, n_outputs: int) -> None:
+def check_shape(source: NDArray[Any], n_rows: int, columns: int, thing: str = "output") -> None:
     if source.ndim != 2:
         raise ValueError(
-            f"`Y` must have shape ({n_rows}, {n_outputs}), one column for each output of the "
+            f"`Y` must have shape ({n_rows}, {columns}), one column for each {thing} of the "
             f"network, got {source.shape}."
         )
     check_row_count(source, n_rows)
-    if source.shape[1] != n_outputs:
+    if source.shape[1] != columns:
         raise ValueError(
-            f"`Y` must have {_check.count(n_outputs, 'column')} (the network's outputs), "
+            f"`Y` must have {_check.count(columns, 'column')} (the network's {thing}s), "
             f"got {source.shape[1]}."
         )
 

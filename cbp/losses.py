@@ -121,7 +121,8 @@ class Loss:
                 f"`Y` must have shape (n_samples, {columns}) for {self.words}, got integer "
                 f"labels of shape {source.shape}: pass `cbp.one_hot(Y, {columns})`."
             )
-        _targets.check_shape(source, n_rows, columns)
+        thing = "target" if columns != n_outputs else "output"
+        _targets.check_shape(source, n_rows, columns, thing)
         return Targets(self._converted(source, dtype), None)
 
     def _converted(self, source: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -228,7 +229,7 @@ class Huber(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check.number(self.delta, "delta", above=0.0)
+        object.__setattr__(self, "delta", _check.number(self.delta, "delta", above=0.0))
 
     def form(self, activation: str) -> tuple[str, dict[str, Any]]:
         """Return the name and the options under which `cbp.reference` knows the loss."""
@@ -281,15 +282,16 @@ class Quantile(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        levels = self.levels
-        if isinstance(levels, (list, tuple, np.ndarray)):
-            levels = tuple(levels)
-            object.__setattr__(self, "levels", levels)
-        if levels == ():
-            raise ValueError("`levels` must hold at least one level, got none.")
-        for level in levels if isinstance(levels, tuple) else (levels,):
-            if not 0.0 < _check.number(level, "levels", above=0.0) < 1.0:
+        levels: Any = self.levels
+        several = isinstance(levels, (list, tuple, np.ndarray))
+        numbers = []
+        for level in levels if several else (levels,):
+            numbers.append(_check.number(level, "levels", above=0.0))
+            if not numbers[-1] < 1.0:
                 raise ValueError(f"`levels` must lie between 0 and 1, got {_check.shown(level)}.")
+        if not numbers:
+            raise ValueError("`levels` must hold at least one level, got none.")
+        object.__setattr__(self, "levels", tuple(numbers) if several else numbers[0])
 
     @property
     def _levels(self) -> tuple[float, ...]:
@@ -605,14 +607,15 @@ class Focal(_Categorical):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check.number(self.gamma, "gamma", least=0.0)
-        if isinstance(self.alpha, (list, tuple, np.ndarray)):
-            object.__setattr__(self, "alpha", tuple(self.alpha))
-        alphas = self.alpha if isinstance(self.alpha, tuple) else (self.alpha,)
-        for alpha in alphas if self.alpha is not None else ():
-            _check.number(alpha, "alpha", least=0.0)
-        if alphas == ():
+        object.__setattr__(self, "gamma", _check.number(self.gamma, "gamma", least=0.0))
+        alpha: Any = self.alpha
+        if isinstance(alpha, (list, tuple, np.ndarray)):
+            alpha = tuple(_check.number(one, "alpha", least=0.0) for one in alpha)
+        elif alpha is not None:
+            alpha = _check.number(alpha, "alpha", least=0.0)
+        if alpha == ():
             raise ValueError("`alpha` must hold a number for each class, got ().")
+        object.__setattr__(self, "alpha", alpha)
 
     def check_activation(self, activation: str) -> None:
         """Raise ValueError if the loss does not go with this output activation."""

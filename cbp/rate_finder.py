@@ -24,7 +24,7 @@ _KEPT = 0.9  # what the running mean of the losses keeps at each step
 _TOO_MUCH = 4.0  # times the least smoothed loss: the end of the curve
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RateCurve:
     """How the loss went while the learning rate grew: see `Trainer.find_learning_rate`.
 
@@ -41,6 +41,12 @@ class RateCurve:
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
     smoothed: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return (
+            f"RateCurve({len(self.rates)} steps, rates {self.rates[0]:.3g} to "
+            f"{self.rates[-1]:.3g}, suggestion {self.suggestion:.3g})"
+        )
 
     @property
     def suggestion(self) -> float:

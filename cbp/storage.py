@@ -108,7 +108,7 @@ class Architecture(NamedTuple):
                 layers.append(fields(layer, INITIALIZERS))
             except TypeError as error:
                 raise ValueError(
-                    f"A network whose layer {index + 1} has a {error} of your own cannot be "
+                    f"A network whose layer {index + 1} has an {error} of your own cannot be "
                     "saved, for that is code: use named activations."
                 ) from None
         return {

@@ -141,7 +141,11 @@ BAD_Y = [
      "`Y` must be finite, got nan in row 1, column 1: remove or replace such values, or give the "
      "loss mask_nan=True."),
     ("strings", "softmax", list("abcde"), TypeError,
-     "`Y` must hold numbers, got strings, the first in row 0: convert them to numbers first."),
+     "`Y` must hold numbers, got strings, the first in row 0: convert them to numbers first, as "
+     "`numpy.unique(Y, return_inverse=True)[1]` does for classes."),
+    ("names", "softmax", np.array(list("abcde"), dtype=object), TypeError,
+     "`Y` must hold numbers, got str in row 0: convert such values to numbers first, as "
+     "`numpy.unique(Y, return_inverse=True)[1]` does for classes."),
     ("binary range", "sigmoid", [[0, 1], [0, 1], [0, -1], [0, 1], [0, 1]], ValueError,
      "`Y` must lie in [0, 1] for binary cross-entropy, got -1.0 in row 2, column 1: write the two "
      "classes as 0 and 1."),
@@ -287,9 +291,11 @@ ARGUMENTS = [
      "'poisson', 'gaussian_nll', 'binary_cross_entropy', 'categorical_cross_entropy', 'focal', "
      "got 'mse'."),
     (lambda: trainer(loss=cbp.SquaredError), TypeError,
-     "`loss` must be one of 'auto', 'squared_error', 'absolute_error', 'huber', 'quantile', "
-     "'poisson', 'gaussian_nll', 'binary_cross_entropy', 'categorical_cross_entropy', 'focal', "
-     "got type."),
+     "`loss` must be a name or an object, got the class SquaredError: call it, `SquaredError()`."),
+    (lambda: trainer(optimizer=cbp.Adam), TypeError,
+     "`optimizer` must be a name or an object, got the class Adam: call it, `Adam()`."),
+    (lambda: net().predict("one.csv"), TypeError,
+     "`X` must hold numbers, got strings: convert them to numbers first."),
     (lambda: cbp.SquaredError("average"), ValueError,
      "`reduction` must be one of 'mean', 'sum', got 'average'."),
     (lambda: trainer(loss="binary_cross_entropy"), ValueError,

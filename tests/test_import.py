@@ -34,6 +34,17 @@ def answer(code: str, **environment: str) -> Any:
     return json.loads(result.stdout)
 
 
+def test_the_source_is_not_the_package(tmp_path, repo_root):
+    """Imported where it was not compiled, cbp says what to do."""
+    import shutil
+
+    shutil.copytree(repo_root / "cbp", tmp_path / "cbp",
+                    ignore=shutil.ignore_patterns("*.so", "*.c", "*.html"))  # fmt: skip
+    result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import cbp")
+    assert result.returncode == 1
+    assert "ImportError: This is the source of cbp, which is not compiled: run" in result.stderr
+
+
 @pytest.mark.no_sanitizer
 def test_import_costs_at_most_50_ms():
     """On top of NumPy: lower quartile of nine processes, after one that fills the caches.

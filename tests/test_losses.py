@@ -108,6 +108,20 @@ def test_value_objects():
         cbp.SquaredError().reduction = "sum"
 
 
+@pytest.mark.parametrize("ours, same", [
+    (lambda: cbp.Quantile(np.array([0.1, 0.9])), cbp.Quantile([0.1, 0.9])),
+    (lambda: cbp.Quantile([np.float32(0.25)]), cbp.Quantile([0.25])),
+    (lambda: cbp.Quantile(np.float64(0.25)), cbp.Quantile(0.25)),
+    (lambda: cbp.Huber(np.float32(0.5)), cbp.Huber(0.5)),
+    (lambda: cbp.Focal(np.float32(2.5), alpha=np.float32(0.25)), cbp.Focal(2.5, alpha=0.25)),
+    (lambda: cbp.Focal(alpha=np.array([1.0, 2.0])), cbp.Focal(alpha=[1.0, 2.0]))])  # fmt: skip
+def test_numbers_of_numpy_are_numbers(ours, same):
+    """They are kept as Python's: equal, and said the same."""
+    assert ours() == same and repr(ours()) == repr(same)
+    if isinstance(same, cbp.Focal) and not isinstance(same.alpha, tuple):
+        ours().check_activation("sigmoid")
+
+
 def test_one_hot():
     """Labels become rows; the number of classes is the largest label's, if it is not given."""
     np.testing.assert_array_equal(cbp.one_hot(LABELS), np.eye(3)[LABELS])

@@ -274,7 +274,7 @@ BAD = [
     (cbp.Poisson(), "identity", [[1.0, -0.5]], "`Y` must not be negative for the Poisson loss, got "
      "-0.5 in row 0, column 1: counts and rates are at least 0."),
     (cbp.GaussianNLL(), "identity", [[1.0, 2.0]],
-     "`Y` must have 1 column (the network's outputs), got 2."),
+     "`Y` must have 1 column (the network's targets), got 2."),
     (cbp.Focal(), "sigmoid", [[0.0, 1.5]], "`Y` must lie in [0, 1] for the focal loss, got 1.5 in "
      "row 0, column 1: write the two classes as 0 and 1."),
     (cbp.Focal(), "softmax", [[0.5, 0.6]], "`Y` must have rows that add up to 1 for the focal "

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_reduce_on_plateau_goes_on():
     (lambda: cbp.ReduceOnPlateau(monitor=3), TypeError, "`monitor` must be a string, got 3"),
     (lambda: trainer(schedule=cbp.Cosine), TypeError,
      "`schedule` must be a schedule such as cbp.Cosine(1000), or a function of the step that "
-     "returns the rate, got type"),
+     "returns the rate, got the class Cosine"),
 ])  # fmt: skip
 def test_wrong_arguments(make, error, words):
     """Refused when the object is made, in one sentence."""
@@ -279,6 +280,12 @@ def test_finder_with_standardize():
     run = cbp.Trainer(net, seed=1)
     assert len(run.find_learning_rate(X * 100 + 5, T * 1e4, steps=20).rates) == 20
     assert net.scaling is None
+
+
+def test_finder_says_little_of_itself():
+    """One line, with the suggestion."""
+    curve = trainer().find_learning_rate(X, T, steps=5)
+    assert re.fullmatch(r"RateCurve\(5 steps, rates 1e-06 to 10, suggestion [-.e\d]+\)", repr(curve))
 
 
 def test_finder_draws():

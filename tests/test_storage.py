@@ -144,7 +144,7 @@ def test_masks_and_limits_come_back(tmp_path):
 def test_functions_of_ones_own_cannot_be_saved(tmp_path):
     """An activation that is code is named; nothing is written."""
     own = cbp.Activation(np.sin, np.cos, name="mine")
-    with pytest.raises(ValueError, match="layer 1 has a Activation of your own cannot be saved"):
+    with pytest.raises(ValueError, match="layer 1 has an Activation of your own cannot be saved"):
         cbp.Network([2, cbp.Dense(3, own), 1]).save(tmp_path / "net")
     assert os.listdir(tmp_path) == []
 
