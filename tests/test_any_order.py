@@ -132,7 +132,7 @@ def state(run: cbp.Trainer) -> list:
 
 @pytest.mark.filterwarnings("ignore::cbp.ScalingWarning")
 @pytest.mark.usefixtures("all_threads")
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(100))
 def test_any_program_goes_on(tmp_path, seed):
     """Results, errors and every bit of the state are those of the trainer that was left alone."""
     draw = random.Random(seed)
