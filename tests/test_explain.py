@@ -299,3 +299,37 @@ def test_losses_without_a_formula_here(monkeypatch, output, loss):
         np.testing.assert_allclose(g.loss_slope, known.loss_slope, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(g.gradient, known.gradient, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(central, known.gradient, rtol=0, atol=1e-8)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    """A network that overflows, or has diverged, is refused: the first such number is named."""
+    net = cbp.Network([2, 2, 2], "relu", dtype="float64", seed=1)
+    net.parameters[:] = 1e200
+    with pytest.raises(ValueError, match=r"must be finite to be explained: z1 is inf in row 0"):
+        explain.graph(net, [1e200, 1.0], [0, 1])
+    net.parameters[:] = 0
+    with pytest.raises(ValueError, match=r"L is inf in row 1"):
+        explain.graphs(net, [[0, 0], [1, 1]], [[0, 1], [1e200, 1e200]])
+    net.parameters[:] = np.nan
+    with pytest.raises(ValueError, match="must be finite to be explained: b1 is nan"):
+        explain.graph(net, [1, 2], [0, 1])
+
+
+def test_rows_of_different_lengths():
+    """A ragged x is refused in words, not in NumPy's."""
+    net = cbp.Network([2, 1], seed=1)
+    with pytest.raises(ValueError, match="`x` must be one row for `graph`, got 2"):
+        explain.graph(net, [[1, 2], [3]], [1])
+
+
+@pytest.mark.parametrize("ask", [lambda g: explain.paths(g, "w5"), explain.derive, explain.trace])
+def test_a_network_is_no_graph(ask):
+    """Whoever hands a network to what wants its graph is told how to get it."""
+    with pytest.raises(TypeError, match=r"a Graph, which `explain.graph\(net, x, t\)` returns, got N"):
+        ask(article_net("C")[0])
+
+
+def test_deep_networks_have_short_names():
+    """The sizes of 1,000 layers are not spelled out."""
+    net = cbp.Network([2] * 1001, "tanh", seed=1)
+    assert "2-2-2-...-2 (1,000 layers): 11,998 edges" in repr(explain.graph(net, [1, 2], [0, 1]))

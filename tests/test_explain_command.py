@@ -168,3 +168,12 @@ def test_readers_that_stop_early(tmp_path):
             stdout=closed, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         )  # fmt: skip
     assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_a_standardised_network(capsys, tmp_path):
+    """Inputs are given as the data are; the answer says which numbers the net makes of them."""
+    net = cbp.Network([1, 1], standardize=True, dtype="float64", seed=1)
+    cbp.Trainer(net, seed=1).fit([[0.0], [4.0]], [[10.0], [30.0]], epochs=1, progress=False)
+    net.save(tmp_path / "net.safetensors")
+    code, out, _ = run(capsys, str(tmp_path / "net.safetensors"), "--x", "3", "--t", "40")
+    assert code == 0 and "in standardised units: x = (0.5), t = (2)\n" in out

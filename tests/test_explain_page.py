@@ -182,6 +182,7 @@ def test_nothing_breaks_out_of_the_page():
         ({"learning_rate": float("nan")}, ValueError, "`learning_rate` must be above 0 and finite"),
         ({"learning_rate": "fast"}, TypeError, "`learning_rate` must be a number, got 'fast'"),
         ({"weight": "w9"}, ValueError, "'w9'"),
+        ({"title": 3}, TypeError, "`title` must be text, got 3"),
     ],
 )
 def test_bad_arguments_are_refused(options, kind, message, tmp_path):
@@ -189,6 +190,42 @@ def test_bad_arguments_are_refused(options, kind, message, tmp_path):
     with pytest.raises(kind, match=re.escape(message)):
         net_c().to_html(tmp_path / "page.html", **options)
     assert not (tmp_path / "page.html").exists()
+
+
+def test_numbers_of_numpy_are_numbers():
+    """A learning rate or a number of units may be NumPy's."""
+    assert page.html(net_c(), learning_rate=np.float32(0.5)) == page.html(net_c())
+    assert net_c().draw(max_units=np.int64(6)).svg == net_c().draw().svg
+
+
+def test_deep_nets_have_a_page_of_bounded_size():
+    """Of 20 and 50 layers fewer paths are told; more layers than that are refused."""
+    for n_layers in (20, 50):
+        text = page.html(some([2] * (n_layers + 1), "tanh", "sigmoid"))
+        assert len(text) < 3_000_000
+        assert all(of["shown"] for of in embedded(text)["paths"].values())
+    message = r"up to 50 layers, and this network has 51: `explain.trace\(graph\)` prints"
+    with pytest.raises(ValueError, match=message):
+        page.html(some([2] * 52, "tanh", "sigmoid"))
+
+
+def test_a_standardised_network_says_so():
+    """The numbers of the page are in the network's units, and its facts say that."""
+    net = cbp.Network([2, 2, 1], "tanh", standardize=True, dtype="float64", seed=1)
+    X = np.array([[1.0, 200.0], [2.0, 100.0], [4.0, 300.0]])
+    cbp.Trainer(net, seed=1).fit(X, X.sum(axis=1), epochs=1, progress=False)
+    facts = [name for name, _ in embedded(page.html(explain.graph(net, X[0], 201.0)))["facts"]]
+    assert facts == ["x", "t", "f", "L", "standardised"]
+    assert "standardised" not in [name for name, _ in embedded(page.html(net_c()))["facts"]]
+
+
+def test_a_step_that_leads_nowhere(tmp_path):
+    """Where a learning rate lets everything overflow the page is written without a warning."""
+    cube = cbp.Activation(lambda z: z**3, lambda z: 3 * z**2, name="cube")
+    net = cbp.Network([2, 3, 2], cube, dtype="float64", seed=1)
+    explain.graph(net, [1, 2], [0, 1]).to_html(tmp_path / "page.html", learning_rate=1e6)
+    losses = embedded((tmp_path / "page.html").read_text(encoding="utf-8"))["descent"][-1]
+    assert losses["after"][-1][1] == "nan" and not losses["falls"]
 
 
 def test_the_race_ends_with_the_counts_of_explain():

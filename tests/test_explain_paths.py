@@ -183,3 +183,10 @@ def test_as_html():
     for name, _ in ps[0].factors:
         assert f'title="{name}"' in ps.to_html()
     assert "0.00052526961334" in ps.to_html() and ps._repr_html_() == ps.to_html()
+
+
+def test_counts_of_a_thousand_layers():
+    """A number of 302 digits is told in a few of them."""
+    g = explain.graph(cbp.Network([2] * 1001, "tanh", seed=1), [1, 2], [0, 1])
+    with pytest.raises(ValueError, match="w1_1_1 has 5.36e300 paths to L, more than"):
+        explain.paths(g, "w1_1_1")

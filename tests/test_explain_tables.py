@@ -12,6 +12,7 @@ from explained import article_graph, article_net
 
 import cbp
 from cbp import explain
+from cbp.explain._typeset import integer
 
 
 def test_S1_both_ways_on_the_same_net():
@@ -70,7 +71,7 @@ def test_growth_is_exponential_against_linear():
     assert g.multiplications("paths")[:3] == [200, 4200, 64200]
     assert str(g).split("\n")[-1].split()[:2] == ["8", "17,530,864,200"]
     assert "17,530,864,200" in g.to_html() and "width 10" in repr(g)
-    assert "2.018e+23" in str(explain.growth(100, [10]))
+    assert "2.018e23" in str(explain.growth(100, [10]))
     with pytest.raises(ValueError, match="at least 1, got 10 and "):
         explain.growth(10, [])
 
@@ -212,3 +213,54 @@ def test_plots_without_matplotlib(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r"Plots need matplotlib: `pip install cbp\[plot\]`"):
         explain.growth(10, [1]).plot()
+
+
+def test_integers_beyond_all_floats():
+    """Counts of more than 308 digits, and of more than 4,300, are printed; plots leave them out."""
+    pytest.importorskip("matplotlib")
+    g = explain.growth(10, [1, 400])
+    assert "8.886e403" in str(g) and "83,900" in str(g)
+    assert [np.isfinite(y) for y in g.plot().lines[0].get_ydata()] == [True, False]
+    assert "2.000e5008" in str(explain.growth(10**5, [1000]))
+    assert integer(123_456 * 10**6000) == "1.23e6005" and integer(99_999 * 10**400) == "1.00e405"
+    assert integer(10**15 - 1) == "999,999,999,999,999"
+    for power in range(16, 400):
+        assert integer(10**power) == integer(10**power - 1) == f"1.00e{power}"
+        assert integer(2 * 10**power - 1) == f"2.00e{power}"
+
+
+def test_recursions_deeper_than_the_stack():
+    """Of a net of 1,000 layers the recursions are not done, and say so; all else is."""
+    net = cbp.Network([1] * 1001, "tanh", seed=1)
+    g = explain.graph(net, 1.0, 0.5)
+    with pytest.raises(RecursionError, match='"memo" asks layer after layer, and 1,000 layers are'):
+        explain.derive(g, "memo")
+    table = explain.compare(net, 1.0, 0.5, limit=10**4)
+    done = {row.method for row in table.rows if row.seconds is not None}
+    assert done == {"delta", "compiled"} and table.agree
+    assert str(table).count("not done") == 7
+
+
+@pytest.mark.parametrize(
+    "ask, message",
+    [
+        (lambda: explain.growth(3, 4), "`depths` must be a list of integers, got 4"),
+        (lambda: explain.growth(2.5, [1]), "`width` must be an integer, got 2.5"),
+        (lambda: explain.counts([2, 2.5]), r"`sizes\[1\]` must be an integer, got 2.5"),
+        (lambda: explain.paths(article_graph("C"), "w5", limit="1"), "`limit` must be an integer"),
+        (lambda: explain.sensitivity(*article_net("C"), "w5", "squared_error"),
+         "`steps` must be a list of numbers, got 'squared_error'; a loss goes by its name, `loss=`"),
+    ],
+)  # fmt: skip
+def test_the_wrong_kind(ask, message):
+    """What is no integer, or no list, is refused by name and never cut down to one."""
+    with pytest.raises(TypeError, match=message):
+        ask()
+
+
+def test_a_gradient_of_zero_is_said_once():
+    """No "−0", and no "0 = 0"."""
+    net = cbp.Network([1, 1, 1], "relu", dtype="float64", bias=False)
+    net.parameters[:] = -0.5, 1.0
+    s = explain.sensitivity(net, 1.0, 0.25, "w1_1_1")
+    assert s.sentence() == "∂L/∂w1_1_1 = 0 at w1_1_1 = −0.5: L does not change at first."

@@ -31,7 +31,7 @@ def svg(
 ) -> str:
     """Return the SVG of a scene; for the page without background and legend, and with handles."""
     lit, visited = on_paths(graph, scene, weight) if weight else (None, set())
-    title = "-".join(map(str, graph.sizes))
+    title = graph.names.sizes_in_words
     most = {name: largest(scene.lines, name) for name in COLOURS}
     most["visits"] = max([1, *(line.visits for line in scene.lines)])
     legend = [] if for_page else _legend(graph, scene, weight, color)

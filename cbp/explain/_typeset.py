@@ -84,9 +84,10 @@ def integer(value: int) -> str:
 
 def integer_in_powers(value: int, decimals: int) -> str:
     """Return an integer of five digits or more, however large, as mantissa and power of ten."""
-    digits = str(value)  # float(value) would overflow for very deep nets
-    mantissa = round(int(digits[:5]) / 1e4, decimals)
-    power = len(digits) - 1
+    # float(value) would overflow for very deep nets, and Python writes no more than 4,300 digits.
+    power = int((value.bit_length() - 1) * math.log10(2))
+    power += 10 ** (power + 1) <= value
+    mantissa = round(value // 10 ** (power - 4) / 1e4, decimals)
     if mantissa >= 10:
         mantissa, power = 1.0, power + 1
     return f"{mantissa:.{decimals}f}e{power}"

@@ -49,7 +49,7 @@ def graph(
     Raises
     ------
     TypeError, ValueError
-        As `Network.gradient`; there is more than one row (use `graphs`).
+        As `graphs`; there is more than one row.
 
     Examples
     --------
@@ -60,13 +60,15 @@ def graph(
     >>> len(g.edges), round(g.gradients["w1"], 7)
     (10, 0.0093302)
     """
-    rows = np.asarray(x)
+    try:
+        rows = np.asarray(x)
+    except ValueError:  # rows of different lengths, which the network refuses
+        rows = np.asarray(x, dtype=object).reshape(len(x), 1)
     if rows.ndim < 2:
         x = rows.reshape(1, -1)
-    if len(np.asarray(x)) > 1:
+    elif len(rows) > 1:
         raise ValueError(
-            f"`x` must be one row for `graph`, got {len(np.asarray(x))}: "
-            "`graphs` gives one graph for each."
+            f"`x` must be one row for `graph`, got {len(rows)}: `graphs` gives one graph for each."
         )
     if np.ndim(t) < 2 and np.size(t) != 1:
         t = np.reshape(t, (1, -1))
@@ -104,7 +106,7 @@ def graphs(
     Raises
     ------
     TypeError, ValueError
-        As `Network.gradient`.
+        As `Network.gradient`; the network has weights, or computes numbers, that are not finite.
 
     Examples
     --------
@@ -126,11 +128,27 @@ def graphs(
     )
     if values is None:
         values = np.eye(net.sizes[-1])[labels]
+    scaled = twin.scaling is not None
     if twin.scaling is not None:
         values = standardised(values, twin.scaling, net.sizes[-1])
         twin.scaling = None
     shares = cbp.reference.losses.row_weights(len(X), sample_weight, loss.reduction)
-    return [Graph(twin, loss, x, t, float(s)) for x, t, s in zip(X, values, shares)]
+    with np.errstate(all="ignore"):  # what is not finite is refused in words
+        built = [Graph(twin, loss, x, t, float(s), scaled) for x, t, s in zip(X, values, shares)]
+    for row, g in enumerate(built):
+        _check_finite(g, row)
+    return built
+
+
+def _check_finite(g: Graph, row: int) -> None:
+    """Refuse a graph with a number that is not finite: its paths would add up to nothing."""
+    if np.isfinite(g.gradient).all() and np.isfinite(g.value):
+        return
+    numbers = [(node.name, node.value) for node in g.nodes]
+    numbers += [(f"∂L/∂{node.name}", node.gradient) for node in g.nodes[::-1]]
+    numbers += [(f"∂L/∂{name}", value) for name, value in g.gradients.items()]
+    name, value = next(pair for pair in numbers if not np.isfinite(pair[1]))
+    raise ValueError(f"All numbers must be finite to be explained: {name} is {value} in row {row}.")
 
 
 def standardised(T: NDArray[np.float64], scaling: Any, n_outputs: int) -> NDArray[np.float64]:

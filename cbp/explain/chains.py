@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from .names import latex
+from ._typeset import integer
+from .formulas import as_integer
+from .names import check_graph, latex
 
 if TYPE_CHECKING:
     from .nodes import Graph
@@ -105,7 +107,9 @@ class Paths:
            ∂L/∂y · ∂y/∂z1_1 · ∂z1_1/∂w1_1_1
            1 · 1 · 3 = 3
         """
-        lines = [f"∂L/∂{self.weight}: {self.count:,} {'path' if self.count == 1 else 'paths'}"]
+        lines = [
+            f"∂L/∂{self.weight}: {integer(self.count)} {'path' if self.count == 1 else 'paths'}"
+        ]
         for number, path in enumerate(self.paths[:most], 1):
             mark = f"{number}. "
             lines.append(mark + " → ".join(path.nodes))
@@ -121,14 +125,14 @@ class Paths:
     __str__ = to_text
 
     def __repr__(self) -> str:
-        return f"<Paths of {self.weight}: {self.count:,}>"
+        return f"<Paths of {self.weight}: {integer(self.count)}>"
 
     def _rest(self, most: int) -> list[str]:
         """Return the sentence on the paths that are not written out, if there are any."""
         if self.count <= most:
             return []
         rest = sum(path.product for path in self.paths[most:])
-        return [f"... and {self.count - most:,} more, together {full(rest)}"]
+        return [f"... and {integer(self.count - most)} more, together {full(rest)}"]
 
     def to_latex(self, most: int = _SHOWN) -> str:
         """Return the sum over the paths as a LaTeX `aligned` block: symbols, then numbers."""
@@ -190,6 +194,8 @@ def paths(graph: Graph, weight: str, *, limit: int = LIMIT) -> Paths:
 
     Raises
     ------
+    TypeError
+        An argument is not of its kind.
     ValueError
         There is no such weight, or it has more than `limit` paths.
 
@@ -206,10 +212,12 @@ def paths(graph: Graph, weight: str, *, limit: int = LIMIT) -> Paths:
     >>> [" ".join(path.nodes) for path in ps]
     ['x2 z1 h1 z3 y1 L', 'x2 z1 h1 z4 y2 L']
     """
+    check_graph(graph)
+    limit = as_integer("limit", limit)
     result = Paths(graph, weight)
     if result.count > limit:
         raise ValueError(
-            f"{weight} has {result.count:,} paths to L, more than the limit of {limit:,}: "
+            f"{weight} has {integer(result.count)} paths to L, more than the limit of {limit:,}: "
             f"`graph.gradients[{weight!r}]` is their sum, from stored δ's, and "
             "`explain.counts(sizes)` counts without following them."
         )
@@ -285,12 +293,12 @@ def _steps(
 
 def shown(value: float) -> str:
     """Return a number in six digits, with a true minus sign."""
-    return f"{value:.6g}".replace("-", "−")
+    return f"{value + 0.0:.6g}".replace("-", "−")
 
 
 def full(value: float) -> str:
     """Return a number in twelve digits: those that no order of operations changes."""
-    return f"{value:.12g}".replace("-", "−")
+    return f"{value + 0.0:.12g}".replace("-", "−")
 
 
 def _fraction(name: str) -> str:

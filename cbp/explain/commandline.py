@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import cbp
 
 from .building import graph
-from .chains import full, paths
+from .chains import full, paths, shown
 from .names import Names
 from .nodes import Graph
 from .secants import sensitivity
@@ -33,6 +34,7 @@ _NUMBERS = ("--x", "--t", "--weights")
 _X = {1: (1.5,), 2: (1.5, -2.0)}
 _T = {1: (0.25,), 2: (0.25, 0.75)}
 _MOST_GRADIENTS = 40
+_MOST_VALUES = 8
 
 EPILOG = """examples:
   python -m cbp explain 2-2-2 --weight w5
@@ -195,8 +197,10 @@ def _numbers(text: str | None, name: str, n: int, what: str, default: Any) -> li
 
 def _text(g: Graph, weight: str | None) -> str:
     """Return the answer in words: one weight's paths and sensitivity, or the whole gradient."""
-    sizes = "-".join(map(str, g.sizes))
+    sizes = g.names.sizes_in_words
     parts = [f"{sizes}, {g.loss.name}: L = {full(g.value)}, {g.n_edges:,} edges"]
+    if g.standardised:
+        parts[0] += f"\nin standardised units: x = {_list(g.x)}, t = {_list(g.t)}"
     x, t = g.x, g.t[np.newaxis]
     if weight is None:
         parts.append(_gradients(g))
@@ -205,6 +209,14 @@ def _text(g: Graph, weight: str | None) -> str:
         parts.append(str(sensitivity(g.net, x, t, weight, loss=g.loss)))
     parts.append(str(compare(g.net, x, t, g.loss)))
     return "\n\n".join(parts)
+
+
+def _list(values: NDArray[np.float64]) -> str:
+    """Return some numbers; of many the first and the last."""
+    texts = [shown(value) for value in values.tolist()]
+    if len(texts) > _MOST_VALUES:
+        texts = [*texts[:2], "...", texts[-1]]
+    return f"({', '.join(texts)})"
 
 
 def _gradients(g: Graph) -> str:

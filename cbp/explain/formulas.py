@@ -10,10 +10,11 @@ Where the output is softmax, each of its n_L z's leads to all n_L y's: K below i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Counts", "Work", "counts"]
+__all__ = ["Counts", "Work", "as_integer", "as_integers", "counts"]
 
 
 class Work(NamedTuple):
@@ -111,6 +112,8 @@ def counts(
 
     Raises
     ------
+    TypeError
+        They are not integers.
     ValueError
         There are fewer than two sizes, or one below 1.
 
@@ -126,7 +129,7 @@ def counts(
     >>> c.work["paths"].multiplications, c.work["delta"].multiplications
     (64200, 530)
     """
-    n = tuple(int(size) for size in sizes)
+    n = tuple(as_integers("sizes", sizes))
     if len(n) < 2 or min(n) < 1:
         raise ValueError(
             "`sizes` must name the inputs and at least one layer, each with 1 unit or more, "
@@ -142,6 +145,21 @@ def counts(
     number = sum(net.c(k) * _paths(net, k) for k in net.layers)
     whole = work["delta"].multiplications + net.W + net.N
     return Counts(n, net.p, edges, number, work, whole)
+
+
+def as_integer(name: str, value: int) -> int:
+    """Return a Python integer, or refuse a value of another kind by this name."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an integer, got {value!r}.") from None
+
+
+def as_integers(name: str, values: Iterable[int]) -> list[int]:
+    """Return a list of Python integers, or refuse what is none by this name."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"`{name}` must be a list of integers, got {values!r}.")
+    return [as_integer(f"{name}[{k}]", value) for k, value in enumerate(values)]
 
 
 def _paths(net: _Net, k: int) -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import local
 from .chains import coupled, walks
 from .formulas import Work
-from .names import unknown
+from .names import check_graph, unknown
 
 if TYPE_CHECKING:
     from .nodes import Graph
@@ -111,8 +111,12 @@ def derive(graph: Graph, method: str = "delta") -> Derived:
 
     Raises
     ------
+    TypeError
+        `graph` is no Graph.
     ValueError
         There is no such method.
+    RecursionError
+        "recursion" or "memo" of some hundreds of layers.
 
     Examples
     --------
@@ -122,11 +126,18 @@ def derive(graph: Graph, method: str = "delta") -> Derived:
     >>> [cbp.explain.derive(g, way).work.multiplications for way in ("paths", "forward", "delta")]
     [40, 44, 16]
     """
-    if method not in METHODS:
+    check_graph(graph)
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(unknown(method, "method", METHODS))
     count = _Count()
     start = time.perf_counter()
-    gradient = METHODS[method](graph, count)
+    try:
+        gradient = METHODS[method](graph, count)
+    except RecursionError:
+        raise RecursionError(
+            f'"{method}" asks layer after layer, and {len(graph.z):,} layers are deeper than '
+            'Python\'s stack; "delta" gives the same products without asking.'
+        ) from None
     seconds = time.perf_counter() - start
     return Derived(graph.vector(gradient), count.work(), seconds)
 

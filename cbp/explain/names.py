@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-__all__ = ["Names", "latex", "unknown"]
+__all__ = ["Names", "check_graph", "latex", "unknown"]
 
 # (layer, input, output), all from 0, of the article's nets; 1-2-1 and 2-2-1 have some of them.
 _ARTICLE_SIZES = ((1, 2, 1), (2, 2, 1), (2, 2, 2))
@@ -26,6 +26,7 @@ _ARTICLE_WEIGHTS = {
     (1, 1, 1): "w8",
 }
 _MOST_NEAREST = 3
+_MOST_SIZES = 12
 
 
 class Names:
@@ -45,6 +46,14 @@ class Names:
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self.sizes = tuple(sizes)
         self.article = self.sizes in _ARTICLE_SIZES
+
+    @property
+    def sizes_in_words(self) -> str:
+        """The sizes, "2-2-2"; of a deep net the first and the last."""
+        texts = [str(size) for size in self.sizes]
+        if len(texts) <= _MOST_SIZES:
+            return "-".join(texts)
+        return f"{'-'.join(texts[:3])}-...-{texts[-1]} ({len(texts) - 1:,} layers)"
 
     def x(self, i: int) -> str:
         """Return the name of an input."""
@@ -89,6 +98,15 @@ def latex(name: str) -> str:
     if not units:
         return f"{letter}_{{{layer}}}"
     return f"{letter}^{{({layer})}}_{{{','.join(units)}}}"
+
+
+def check_graph(graph: object) -> None:
+    """Refuse what is no `Graph`, a network above all; the class itself is imported nowhere here."""
+    if not hasattr(type(graph), "places"):
+        raise TypeError(
+            "`graph` must be a Graph, which `explain.graph(net, x, t)` returns, got "
+            f"{type(graph).__name__}."
+        )
 
 
 def unknown(name: object, kind: str, known: Collection[str]) -> str:

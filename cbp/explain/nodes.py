@@ -85,8 +85,10 @@ class Graph:
     net : Network
         A float64 copy of the network, without its scaling.
     x, t : ndarray
-        Inputs and targets, standardised if the network does so: L and its derivatives are in those
+        Inputs and targets, in the network's own units if it standardises: L and its derivatives are in those
         units, as in `Network.gradient`.
+    standardised : bool
+        Whether the network does so.
     sizes : tuple of int
     activations : tuple of str
     loss : loss object
@@ -98,8 +100,8 @@ class Graph:
     nodes : tuple of Node
         x, then z and h layer by layer, each bias before its z; y and L last.
     edges : tuple of Edge
-        Weights that a mask leaves out have none. In the order of the forward pass. One for each partial derivative that leads to a parameter:
-        those of the inputs, ∂z/∂x, are not among them.
+        In the order of the forward pass. One for each partial derivative on a way from a parameter
+        to L: those by the inputs, ∂z/∂x, are not among them, nor are weights that a mask leaves out.
     parameters, gradients : dict of float
         Every weight and bias by its name, and ∂L/∂ it.
     deltas : list of ndarray, (n_outputs,)
@@ -113,8 +115,9 @@ class Graph:
         x: NDArray[np.float64],
         t: NDArray[np.float64],
         share: float,
+        standardised: bool = False,
     ) -> None:
-        self.net, self.loss, self.share = net, loss, share
+        self.net, self.loss, self.share, self.standardised = net, loss, share, standardised
         self.sizes, self.activations = net.sizes, net.activations
         self.names = Names(self.sizes)
         self.x, self.t = x, t
@@ -157,8 +160,9 @@ class Graph:
         ]
 
     def __repr__(self) -> str:
-        sizes = "-".join(map(str, self.sizes))
-        return f"<Graph of {sizes}: {self.n_edges:,} edges, L = {self.value:.6g}>"
+        return (
+            f"<Graph of {self.names.sizes_in_words}: {self.n_edges:,} edges, L = {self.value:.6g}>"
+        )
 
     @property
     def n_edges(self) -> int:
@@ -312,7 +316,7 @@ class Graph:
         ValueError
             There is none of this name; the sentence lists the nearest names.
         """
-        if parameter not in self.places:
+        if not isinstance(parameter, str) or parameter not in self.places:
             raise ValueError(unknown(parameter, "weight", self.places))
         return self.places[parameter]
 

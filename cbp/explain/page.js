@@ -10,7 +10,7 @@ const PACE = {sweep: 1100, paths: 900, work: 160, descent: 700};
 const WORDS = {
   en: {
     other: "中文", dark: "Dark", light: "Light",
-    heading: "Why backwards?", network: "{0} network",
+    heading: "Why backwards?", network: "{0} network", standardised: "in standardised units",
     views: "Views", player: "Steps",
     sweep: "Forward, then backward", paths: "One weight, path by path", work: "The work", descent: "The step",
     sweep_short: "Sweeps", paths_short: "Paths", work_short: "Work", descent_short: "Step",
@@ -52,7 +52,7 @@ const WORDS = {
   },
   zh: {
     other: "English", dark: "深色", light: "浅色",
-    heading: "为什么要反向？", network: "{0} 网络",
+    heading: "为什么要反向？", network: "{0} 网络", standardised: "数值均为标准化后的单位",
     views: "视图", player: "步骤",
     sweep: "先前向，再反向", paths: "一个权重，逐条路径", work: "计算量", descent: "走一步",
     sweep_short: "前向反向", paths_short: "路径", work_short: "计算量", descent_short: "走一步",
@@ -537,7 +537,7 @@ function translate() {
   for (const c of all(".net .caption")) c.textContent = counted(c.dataset.kind, Number(c.dataset.units).toLocaleString("en"), c.dataset.layer);
   $("title").textContent = data.title ?? word("heading");
   $("facts").replaceChildren(make("span", {text: word("network", data.sizes)}), ...data.facts.map(([name, text]) =>
-    make("span", {}, ...(name === "x" || name === "t" ? [make("i", {text: name}), ` = ${text}`] : [text]))));
+    make("span", {}, ...(name === "x" || name === "t" ? [make("i", {text: name}), ` = ${text}`] : [text || word(name)]))));
   $("language").textContent = word("other");
   $("language").lang = state.language === "zh" ? "en" : "zh-Hans";
   $("more").textContent = data.more === "0" ? "" : word("not_listed", data.more);

@@ -12,12 +12,15 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import numbers
 import os
 import re
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import _scene, _svg, _sweeps
 from ._typeset import aligned, exact, integer, short
@@ -33,6 +36,8 @@ __all__ = ["html", "write"]
 MOST_PARAMETERS = 200  # of a larger net only those between units that are drawn
 MOST_PATHS = 24  # that are followed from one weight
 ALL_PATHS = 1500  # that a page holds, about
+ALL_FACTORS = 20_000  # of them all, about
+MOST_LAYERS = 50
 MOST_VISITS = 10**6  # by a method that is done for the page
 FRAMES = 48  # of the race between the methods
 METHODS = ("paths", "recursion", "memo", "delta", "forward", "central")
@@ -80,14 +85,22 @@ def html(
     Raises
     ------
     TypeError, ValueError
-        An argument is not of its kind or range; there is no such weight.
+        An argument is not of its kind or range; there is no such weight; there are more than 50
+        layers.
     """
     if language not in _LANGUAGES:
         raise ValueError(f'`language` must be "en" or "zh", got {language!r}.')
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, (int, float)):
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, numbers.Real):
         raise TypeError(f"`learning_rate` must be a number, got {learning_rate!r}.")
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(f"`learning_rate` must be above 0 and finite, got {learning_rate!r}.")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"`title` must be text, got {title!r}.")
+    if len(graph.z) > MOST_LAYERS:
+        raise ValueError(
+            f"A page shows up to {MOST_LAYERS} layers, and this network has {len(graph.z):,}: "
+            "`explain.trace(graph)` prints all steps, `graph.draw()` draws them."
+        )
     chosen = () if weight is None else (weight,)
     scenes = [_scene.scene(graph, chosen, flow, _scene.MOST_UNITS) for flow in ("right", "down")]
     drawn = _drawn_parameters(graph, scenes[0])
@@ -95,7 +108,7 @@ def html(
         "language": language,
         "weight": weight,
         "title": title,
-        "sizes": "-".join(map(str, graph.sizes)),
+        "sizes": graph.names.sizes_in_words,
         "facts": _facts(graph),
         "parameters": [_parameter(graph, name) for name in drawn],
         "more": integer(len(graph.places) - len(drawn)),
@@ -153,6 +166,8 @@ def _facts(graph: Graph) -> list[list[str]]:
         facts.append([name, f"({text})" if len(values) > 1 else text])
     facts.append(["f", ", ".join(dict.fromkeys(graph.activations))])
     facts.append(["L", graph.loss.name.replace("_", " ")])
+    if graph.standardised:
+        facts.append(["standardised", ""])
     return facts
 
 
@@ -169,7 +184,9 @@ def _parameter(graph: Graph, name: str) -> dict[str, str]:
 
 def _paths(graph: Graph, drawn: list[str]) -> dict[str, Any]:
     """Return the first paths of every weight with their factors and growing products."""
+    factors = sum(2 * (len(graph.z) - graph.place(name)[0]) + 1 for name in drawn)
     most = max(4, min(MOST_PATHS, ALL_PATHS // len(drawn)))
+    most = max(1, min(most, ALL_FACTORS // factors))
     result: dict[str, Any] = {}
     for name in drawn:
         every = Paths(graph, name)
@@ -291,8 +308,9 @@ def _losses(graph: Graph, rate: float) -> list[tuple[int, float]]:
     updates = UPDATES if graph.net.n_parameters <= 50_000 else UPDATES[:1]
     net, here, losses = graph.net.copy(), graph, []
     for n in range(1, updates[-1] + 1):
-        net.parameters[:] -= rate * here.gradient
-        here = type(graph)(net, graph.loss, graph.x, graph.t, graph.share)
+        with np.errstate(all="ignore"):  # too large a rate may lead anywhere, and the page says so
+            net.parameters[:] -= rate * here.gradient
+            here = type(graph)(net, graph.loss, graph.x, graph.t, graph.share)
         if n in updates:
             losses.append((n, here.value))
     return losses

@@ -6,6 +6,7 @@ What lives here: what users call. What stands in a drawing is `_scene`'s, where 
 
 from __future__ import annotations
 
+import numbers
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,12 +105,12 @@ def draw(
         if value not in known:
             words = " or ".join(f'"{word}"' for word in known)
             raise ValueError(f"`{name}` must be {words}, got {value!r}.")
-    if isinstance(max_units, bool) or not isinstance(max_units, int):
+    if isinstance(max_units, bool) or not isinstance(max_units, numbers.Integral):
         raise TypeError(f"`max_units` must be an integer, got {max_units!r}.")
     if max_units < 2:
         raise ValueError(f"`max_units` must be at least 2, got {max_units}.")
     chosen = () if weight is None else (weight,)
-    scene = _scene.scene(graph, chosen, flow, max_units)
+    scene = _scene.scene(graph, chosen, flow, int(max_units))
     if backend == "matplotlib":
         return figure(graph, scene, weight, color)
     return Picture(svg(graph, scene, weight, color))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 import cbp
 
 from .building import graph
-from .chains import full
+from .chains import full, shown
 from .nodes import Graph
 from .tables import html_table, pyplot, text_table
 
@@ -95,10 +95,10 @@ class Sensitivity:
     def sentence(self) -> str:
         """Return the sign rule in words."""
         way = {-1: "falls as it shrinks", 0: "does not change at first", 1: "falls as it grows"}
-        sign = {-1: ">", 0: "=", 1: "<"}[self.downhill]
+        sign = {-1: " > 0", 0: "", 1: " < 0"}[self.downhill]
         return (
-            f"∂L/∂{self.weight} = {full(self.gradient)} {sign} 0 at {self.weight} = "
-            f"{self.value:g}: L {way[self.downhill]}."
+            f"∂L/∂{self.weight} = {full(self.gradient)}{sign} at {self.weight} = "
+            f"{shown(self.value)}: L {way[self.downhill]}."
         )
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -188,7 +188,12 @@ def sensitivity(
     """
     g = graph(net, x, t, loss)
     g.place(weight)
-    sizes = np.asarray(steps, dtype=np.float64)
+    try:
+        sizes = np.asarray(steps, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`steps` must be a list of numbers, got {steps!r}; a loss goes by its name, `loss=`."
+        ) from None
     if sizes.ndim != 1 or not len(sizes) or not np.all(np.isfinite(sizes) & (sizes != 0)):
         raise ValueError(f"`steps` must be numbers other than zero, got {steps}.")
     return Sensitivity(g, weight, sizes)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .chains import coupled, shown
+from .names import check_graph
 from .nodes import Graph
 
 __all__ = ["Step", "Trace", "trace"]
@@ -72,6 +73,7 @@ def trace(graph: Graph) -> Trace:
     >>> [step.name for step in cbp.explain.trace(cbp.explain.graph(net, 1.0, 1.0))]
     ['z1_1', 'y', 'L', '∂L/∂y', '∂L/∂z1_1', '∂L/∂w1_1_1']
     """
+    check_graph(graph)
     return Trace([*_forward(graph), *_backward(graph)])
 
 

@@ -7,6 +7,7 @@ nets, and how both are printed, shown and plotted.
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -16,9 +17,10 @@ from numpy.typing import ArrayLike
 
 import cbp
 
+from ._typeset import integer_in_powers
 from .building import graph
 from .chains import coupled, n_paths
-from .formulas import Counts, Work, counts
+from .formulas import Counts, Work, as_integer, as_integers, counts
 from .methods import derive
 from .nodes import Graph
 
@@ -116,7 +118,7 @@ class Comparison:
         paths = sum(n_paths(g, layer, j) * _into(g, layer, j)
                     for layer, z in enumerate(g.z) for j in range(len(z)))  # fmt: skip
         return (
-            f"{'-'.join(map(str, g.sizes))}: one gradient of {len(g.places):,} numbers, "
+            f"{g.names.sizes_in_words}: one gradient of {len(g.places):,} numbers, "
             f"{g.n_edges:,} edges, {_integer(paths)} paths"
         )
 
@@ -141,12 +143,12 @@ class Comparison:
             matplotlib is not installed.
         """
         work = {row.words: row.formula or row.counted for row in self.rows[::-1]}
-        bars = {words: float(w.multiplications) for words, w in work.items() if w}
+        bars = {words: _float(w.multiplications) for words, w in work.items() if w}
         ax = ax if ax is not None else pyplot().subplots(layout="constrained")[1]
         ax.barh(list(bars), list(bars.values()))
         ax.set_xscale("log")
         ax.set_xlabel("multiplications for one gradient")
-        ax.set_title("-".join(map(str, self.graph.sizes)))
+        ax.set_title(self.graph.names.sizes_in_words)
         return ax
 
 
@@ -169,7 +171,7 @@ def compare(
         As in `graph`.
     limit : int
         A way that visits more nodes than this is not done; its row holds the formulas alone. The
-        default takes seconds.
+        default takes seconds. Nor is a recursion that is deeper than Python's stack.
 
     Returns
     -------
@@ -203,7 +205,11 @@ def compare(
         if formula.visits > limit:
             rows.append(Row(method, said, None, None, None))
             continue
-        done = derive(g, method)
+        try:
+            done = derive(g, method)
+        except RecursionError:
+            rows.append(Row(method, said, None, None, None))
+            continue
         difference = float(np.abs(done.gradient - compiled).max())
         rows.append(Row(method, said, done.work, difference, done.seconds))
     rows.append(Row("compiled", None, None, 0.0, min(seconds)))
@@ -276,7 +282,7 @@ class Growth:
         """
         ax = ax if ax is not None else pyplot().subplots(layout="constrained")[1]
         for method in self.METHODS:
-            ax.plot(self.depths, list(map(float, self.multiplications(method))), ".-",
+            ax.plot(self.depths, list(map(_float, self.multiplications(method))), ".-",
                     label=WORDS[method])  # fmt: skip
         ax.set_yscale("log")
         ax.set_xlabel("layers")
@@ -303,6 +309,8 @@ def growth(width: int, depths: Iterable[int], *, bias: bool = False) -> Growth:
 
     Raises
     ------
+    TypeError
+        They are not integers.
     ValueError
         A width or depth below 1.
 
@@ -313,20 +321,25 @@ def growth(width: int, depths: Iterable[int], *, bias: bool = False) -> Growth:
     >>> g.multiplications("paths"), g.multiplications("delta")
     ([200, 4200, 64200, 864200], [110, 320, 530, 740])
     """
-    depths = [int(depth) for depth in depths]
+    width, depths = as_integer("width", width), as_integers("depths", depths)
     if width < 1 or not depths or min(depths) < 1:
         raise ValueError(f"`width` and `depths` must be at least 1, got {width} and {depths}.")
-    return Growth(int(width), depths, bool(bias))
+    return Growth(width, depths, bool(bias))
 
 
 # ---- tables and plots ---------------------------------------------------------------------------
 
 
 def _integer(value: int | None) -> str:
-    """Return an integer with commas; beyond 10¹⁵, in four digits and a power of ten."""
+    """Return an integer with commas; from 10¹⁵ on, in four digits and a power of ten."""
     if value is None:
         return "-"
-    return f"{value:,}" if value < 10**15 else f"{value:.4g}"
+    return f"{value:,}" if value < 10**15 else integer_in_powers(value, 3)
+
+
+def _float(value: int) -> float:
+    """Return an integer as a float for a plot; one beyond all floats is infinite: not drawn."""
+    return float(value) if value < 10**308 else math.inf
 
 
 def text_table(header: list[str], rows: list[list[str]]) -> str:
