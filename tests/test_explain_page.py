@@ -795,3 +795,55 @@ def test_the_formulas_in_numbers_come_to_their_results(name):
         if step["numbers"]:
             result = float(step["result"].replace("−", "-"))
             assert _value(step["numbers"]) == pytest.approx(result, rel=0.02, abs=2e-3), step
+
+
+@in_browser
+def test_lists_scroll_to_the_step(files, tab, tmp_path):
+    """In every list that is longer than its box the row of the present step can be seen."""
+    some([2] * 21, "tanh", "sigmoid").to_html(tmp_path / "layers.html")
+    in_sight = """(() => {
+      const row = document.querySelector('section.open tr.now');
+      if (!row) return null;
+      const box = row.closest('.ledger'), a = box.getBoundingClientRect();
+      const b = row.getBoundingClientRect();
+      return [b.top >= a.top - 1 && b.bottom <= a.bottom + 1, box.scrollTop > 0];
+    })()"""
+    for file, view, steps in (
+        (files["deep"], "#view=sweep", range(1, 60)),
+        (tmp_path / "layers.html", "#view=paths&weight=w1_1_1", range(1, 41)),
+    ):
+        tab.open(file, view)
+        seen = []
+        for _ in steps:
+            tab.press("ArrowRight")
+            seen.append(tab.run(in_sight))
+        seen = [found for found in seen if found]
+        assert all(found[0] for found in seen) and any(found[1] for found in seen)
+
+
+@in_browser
+def test_a_dark_page_is_printed_on_white(files, tab):
+    """On paper the colours are the light ones, and no list is cut."""
+    tab.open(files["deep"], "#theme=dark")
+    ink = "getComputedStyle(document.body).color"
+    light, box = "rgb(30, 29, 26)", "getComputedStyle(document.querySelector('.ledger')).maxHeight"
+    assert tab.run(ink) != light and tab.run(box) != "none"
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    tab.send("Emulation.setEmulatedMedia", media="print", features=[dark])
+    try:
+        assert tab.run(ink) == light and tab.run(box) == "none"
+    finally:
+        tab.send("Emulation.setEmulatedMedia", media="", features=[])
+
+
+@in_browser
+def test_tables_and_drawing_have_names(files, tab):
+    """What a screen reader announces: every table, figure, button and slider by a name."""
+    tab.open(files["C"], "#view=paths&weight=w5")
+    tab.send("Accessibility.enable")
+    for view in "1234":
+        tab.press(view)
+        roles = {"table", "figure", "button", "slider", "combobox", "tab", "tablist", "tabpanel"}
+        for node in tab.send("Accessibility.getFullAXTree")["nodes"]:
+            if not node["ignored"] and node["role"]["value"] in roles:
+                assert node["name"]["value"].strip(), node["role"]

@@ -11,7 +11,7 @@ const WORDS = {
   en: {
     other: "中文", dark: "Dark", light: "Light",
     heading: "Why backwards?", network: "{0} network", standardised: "in standardised units",
-    views: "Views", player: "Steps",
+    views: "Views", player: "Steps", net: "The network",
     sweep: "Forward, then backward", paths: "One weight, path by path", work: "The work", descent: "The step",
     sweep_short: "Sweeps", paths_short: "Paths", work_short: "Work", descent_short: "Step",
     key_value: "value", key_gradient: "∂L/∂node, at z called δ", key_plus: "positive", key_minus: "negative",
@@ -53,7 +53,7 @@ const WORDS = {
   zh: {
     other: "English", dark: "深色", light: "浅色",
     heading: "为什么要反向？", network: "{0} 网络", standardised: "数值均为标准化后的单位",
-    views: "视图", player: "步骤",
+    views: "视图", player: "步骤", net: "网络图",
     sweep: "先前向，再反向", paths: "一个权重，逐条路径", work: "计算量", descent: "走一步",
     sweep_short: "前向反向", paths_short: "路径", work_short: "计算量", descent_short: "走一步",
     key_value: "节点的值", key_gradient: "∂L/∂节点（在 z 处即 δ）", key_plus: "正", key_minus: "负",
@@ -229,9 +229,9 @@ const sweep = {
 function keepInSight(row) {
   const box = row.closest(".ledger, .paths");
   if (!box || box.scrollHeight <= box.clientHeight) return;
-  const top = row.offsetTop - box.offsetTop;
-  if (top < box.scrollTop + 30) box.scrollTop = top - 30;
-  else if (top + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = top + row.offsetHeight - box.clientHeight;
+  const frame = box.getBoundingClientRect(), place = row.getBoundingClientRect();
+  if (place.top < frame.top + 30) box.scrollTop += place.top - frame.top - 30;
+  else if (place.bottom > frame.bottom) box.scrollTop += place.bottom - frame.bottom;
 }
 
 // Reserves room for the tallest step, so that nothing moves while stepping.
@@ -299,6 +299,7 @@ function fillFactors(path, done) {
     cells.forEach((cell) => know(cell, k < done));
     return make("tr", {class: k === done - 1 ? "now" : ""}, name, ...cells);
   }));
+  keepInSight(body.rows[done - 1]);
 }
 
 const paths = {
