@@ -318,7 +318,7 @@ def test_numbers_that_are_not_finite_are_refused():
 def test_rows_of_different_lengths():
     """A ragged x is refused in words, not in NumPy's."""
     net = cbp.Network([2, 1], seed=1)
-    with pytest.raises(ValueError, match="`x` must be one row for `graph`, got 2"):
+    with pytest.raises(ValueError, match="`x` must be a rectangular array of numbers, got rows"):
         explain.graph(net, [[1, 2], [3]], [1])
 
 

@@ -156,3 +156,26 @@ def test_refusals(colah):
         a**b
     with pytest.raises(TypeError, match="An operand must be a number, got str"):
         a + "1"
+
+
+def test_formulas_do_not_grow_without_end():
+    """y = y * y, sixty times, is a name that would double each time; it stays short, as sums do."""
+    x = y = expression.variable("x", 1.0)
+    for _ in range(60):
+        y = y * y
+    assert len(y.name) < 100 and y.reverse().derivatives["x"] == 2.0**60
+    assert y.factored(x).paths == 2**60
+    with pytest.raises(ValueError, match="1.15e18 paths lead from x to"):
+        y.paths(x)
+    older, newer = x, x + 1  # a sum that no bracket shortens
+    for _ in range(80):
+        older, newer = newer, newer + older
+    assert len(newer.factored(x).text) < 5000
+
+
+def test_variables_are_numbers_with_names():
+    """Anything else is refused by the argument's name."""
+    with pytest.raises(TypeError, match="`value` must be a number, got '2'"):
+        expression.variable("a", "2")
+    with pytest.raises(TypeError, match="`name` must be text, got 2"):
+        expression.variable(2, 1.0)

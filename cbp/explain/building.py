@@ -62,8 +62,10 @@ def graph(
     """
     try:
         rows = np.asarray(x)
-    except ValueError:  # rows of different lengths, which the network refuses
-        rows = np.asarray(x, dtype=object).reshape(len(x), 1)
+    except ValueError:
+        raise ValueError(
+            "`x` must be a rectangular array of numbers, got rows of different lengths."
+        ) from None
     if rows.ndim < 2:
         x = rows.reshape(1, -1)
     elif len(rows) > 1:

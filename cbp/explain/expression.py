@@ -20,8 +20,11 @@ Olah, Calculus on Computational Graphs: Backpropagation (2015).
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Union
+
+from ._typeset import integer
 
 __all__ = [
     "Edge", "Expression", "Factoring", "Path", "Sweep", "cos", "exp", "link", "log", "sigmoid",
@@ -29,6 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 LIMIT = 10**6
+_NAME = 80  # characters of a formula that serves as a name
+_TEXT = 4000  # characters of a factored sum
 
 
 class Edge(NamedTuple):
@@ -76,7 +81,7 @@ class Factoring(NamedTuple):
     multiplications : int
         If the sum is factored, node by node.
     text : str
-        The factored sum, in the labels of the edges.
+        The factored sum, in the labels of the edges; its middle is left out if it is very long.
     """
 
     paths: int
@@ -102,7 +107,7 @@ class Expression:
     Attributes
     ----------
     name : str
-        As given by `named`, or the formula.
+        As given by `named`, or the formula, whose middle is left out if it is long.
     value : float
     """
 
@@ -257,8 +262,8 @@ class Expression:
         number = self.factored(variable).paths
         if number > limit:
             raise ValueError(
-                f"{number:,} paths lead from {variable.name} to {self.name}, more than the limit "
-                f"of {limit:,}: `reverse()` gives their sum, `factored()` their number."
+                f"{integer(number)} paths lead from {variable.name} to {self.name}, more than the "
+                f"limit of {limit:,}: `reverse()` gives their sum, `factored()` their number."
             )
 
         def behind(node: Expression) -> Iterator[tuple[Edge, ...]]:
@@ -314,7 +319,7 @@ class Expression:
                 mults += bool(texts[to])
                 rest = texts[to] if terms[to] == 1 else f"({texts[to]})"
                 sums.append(f"{text} {rest}".strip())
-            texts[at], terms[at] = " + ".join(sums), len(sums)
+            texts[at], terms[at] = _cut(" + ".join(sums), _TEXT), len(sums)
         at = id(variable)
         return Factoring(paths[at], lengths[at] - paths[at], mults, texts[at] or "1")
 
@@ -361,12 +366,21 @@ def _made(
         for operand, partial in zip((a, b), partials(x, y))
         if isinstance(operand, Expression)
     ]
-    return Expression(pattern.format(_inner(a), _inner(b)), value(x, y), arrows)
+    return Expression(_cut(pattern.format(_inner(a), _inner(b)), _NAME), value(x, y), arrows)
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text of bounded length: where nodes are shared, formulas double from each to each."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
 def variable(name: str, value: float) -> Expression:
     """Return a variable: a node that nothing leads to."""
-    return Expression(name, value)
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be text, got {name!r}.")
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"`value` must be a number, got {value!r}.")
+    return Expression(name, float(value))
 
 
 def link(source: Expression, partials: dict[str, float]) -> Expression:
@@ -384,7 +398,7 @@ def link(source: Expression, partials: dict[str, float]) -> Expression:
 
 
 def _function(name: str, x: Expression, value: float, slope: float) -> Expression:
-    return Expression(f"{name}({x.name})", value, [_Arrow(x, slope)])
+    return Expression(_cut(f"{name}({x.name})", _NAME), value, [_Arrow(x, slope)])
 
 
 def exp(x: Expression) -> Expression:
