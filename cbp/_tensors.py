@@ -35,6 +35,7 @@ MOST_TENSORS = 10_000
 MOST_NESTING = 4
 MOST_DIGITS = 19
 MOST_EXACT = 2**53  # integers beyond this are not the same to every reader of JSON
+_LONGEST_NAME = 4096  # PATH_MAX of Linux
 _NAME = re.compile(r"[A-Za-z0-9_.]{1,256}")
 
 # safetensors' names of the types that cbp stores, all little-endian.
@@ -172,10 +173,16 @@ def _little(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def file_name(path: Any) -> str:
-    """Return a path as a string; TypeError where it is none."""
+    """Return a path as a string; TypeError or ValueError where it is none."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"`path` must be the name of a file, got {type(path).__name__}.")
-    return os.fsdecode(path)
+    name = os.fsdecode(path)
+    if "\0" in name or len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"`path` must be the name of a file, got {len(name):,} characters that are none: pass "
+            "the name, not what the file holds."
+        )
+    return name
 
 
 def _target(path: Any) -> str:
@@ -199,7 +206,10 @@ def _replace(name: str, pieces: list[memoryview]) -> None:
     folder, base = os.path.split(name)
     stem = f".cbp-{hashlib.sha256(os.fsencode(base)).hexdigest()[:16]}-"
     _remove_leftovers(folder, stem)
-    temporary, fd = _temporary(folder, stem)
+    try:
+        temporary, fd = _temporary(folder, stem)
+    except OSError as error:  # whose file's name means nothing to anybody
+        raise OSError(error.errno, error.strerror, folder) from None
     try:
         try:
             with contextlib.suppress(FileNotFoundError):

@@ -33,7 +33,8 @@ class History(Mapping[str, list[float]]):
     "loss" is the weighted mean of the batches' losses, each taken before its update, without the
     penalty of `l2`. With validation data "val_loss" and "val_<metric>" stand beside it, without
     them "<metric>" of the training data; both are taken at the end of an epoch. Where a number was
-    not asked for in an epoch, its list holds NaN.
+    not asked for in an epoch, its list holds NaN. ``pandas.DataFrame(dict(history))`` has a row for
+    each epoch.
     """
 
     def __init__(self) -> None:

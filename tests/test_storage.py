@@ -578,6 +578,20 @@ def test_what_is_not_there_is_not_found(tmp_path):
             cbp.Network([1, 1]).save(wrong)
 
 
+def test_contents_are_no_name(tmp_path, saved):
+    """Whoever passes what a file holds is told so, and does not read it all again."""
+    for wrong in (saved, b"\0", "x" * 5000):
+        with pytest.raises(ValueError, match="^`path` must be the name of a file, got [\\d,]+ char"):
+            cbp.load(wrong)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    """Not the temporary file that was to be in it."""
+    with pytest.raises(FileNotFoundError) as caught:
+        cbp.Network([1, 1]).save(tmp_path / "nothing" / "net")
+    assert caught.value.filename == str(tmp_path / "nothing")
+
+
 def test_loading_opens_nothing_but_the_file(tmp_path, saved):
     """No code runs, no other file is opened, nothing is imported."""
     (tmp_path / "net").write_bytes(saved)
