@@ -191,9 +191,9 @@ def test_refusals():
     net = cbp.Network([2, 2, 2], "sigmoid", "sigmoid", seed=1)
     with pytest.raises(TypeError, match="`net` must be a Network, got list"):
         explain.graph([2, 2, 2], [1, 2], [0, 1])
-    with pytest.raises(ValueError, match="`X` must have 2 columns"):
+    with pytest.raises(ValueError, match="`x` must have 2 columns"):
         explain.graph(net, [1, 2, 3], [0, 1])
-    with pytest.raises(ValueError, match="`Y` must have 2 columns"):
+    with pytest.raises(ValueError, match="`t` must have 2 columns"):
         explain.graph(net, [1, 2], [0, 1, 1], "squared_error")
     with pytest.raises(ValueError, match="one row for `graph`, got 3: `graphs` gives one"):
         explain.graph(net, np.ones((3, 2)), np.ones((3, 2)))
@@ -333,3 +333,16 @@ def test_deep_networks_have_short_names():
     """The sizes of 1,000 layers are not spelled out."""
     net = cbp.Network([2] * 1001, "tanh", seed=1)
     assert "2-2-2-...-2 (1,000 layers): 11,998 edges" in repr(explain.graph(net, [1, 2], [0, 1]))
+
+
+def test_errors_call_arguments_by_their_names():
+    """x and t of `graph`, X and T of `graphs`: not X and Y, as `Network.gradient` has it."""
+    net = cbp.Network([2, 3], output_activation="softmax", seed=1)
+    with pytest.raises(ValueError, match="^`x` must have 2 columns"):
+        explain.graph(net, [1, 2, 3], 1)
+    with pytest.raises(ValueError, match="^`t` must hold labels from 0 to 2, got 7"):
+        explain.graph(net, [1, 2], 7)
+    with pytest.raises(ValueError, match="^`X` must have 2 columns"):
+        explain.graphs(net, [[1, 2, 3]], [1])
+    with pytest.raises(ValueError, match="^`T` must hold labels from 0 to 2, got 7 in row 1"):
+        explain.graphs(net, [[1, 2], [1, 2]], [1, 7])

@@ -6,6 +6,8 @@ share in the loss of its batch. All checks are the network's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +79,8 @@ def graph(
     elif np.ndim(t) == 0:
         t = np.reshape(t, 1)
     weight = None if sample_weight is None else [sample_weight]
-    return graphs(net, x, t, loss, sample_weight=weight)[0]
+    with _called({"`X`": "`x`", "`T`": "`t`"}):
+        return graphs(net, x, t, loss, sample_weight=weight)[0]
 
 
 def graphs(
@@ -123,7 +126,8 @@ def graphs(
         raise TypeError(f"`net` must be a Network, got {type(net).__name__}.")
     twin = float64(net)
     loss = cbp.Trainer(twin, loss, "sgd").loss
-    twin.gradient(X, T, loss, sample_weight=sample_weight)  # which refuses what does not fit
+    with _called({"`Y`": "`T`"}):
+        twin.gradient(X, T, loss, sample_weight=sample_weight)  # which refuses what does not fit
     X = twin.forward(X).a[0]  # standardised, if the network does so
     values, labels = loss.targets(
         T, len(X), net.sizes[-1], np.dtype(np.float64), net.activations[-1]
@@ -140,6 +144,20 @@ def graphs(
     for row, g in enumerate(built):
         _check_finite(g, row)
     return built
+
+
+@contextmanager
+def _called(names: dict[str, str]) -> Iterator[None]:
+    """Let errors call the arguments as they are called here."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if len(error.args) == 1:
+            message = str(error.args[0])
+            for old, new in names.items():
+                message = message.replace(old, new)
+            error.args = (message,)
+        raise
 
 
 def _check_finite(g: Graph, row: int) -> None:

@@ -122,7 +122,7 @@ def _sentence(error: Exception) -> str:
     """Return an error as the command line says it: the options have other names there."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename!r}."
-    return str(error).replace("`X`", "`--x`").replace("`Y`", "`--t`")
+    return str(error).replace("`x`", "`--x`").replace("`t`", "`--t`")
 
 
 def _graph(chosen: argparse.Namespace) -> Graph:
