@@ -99,6 +99,8 @@ def test_unknown_weights_list_the_nearest():
     """A name that is none is refused with the nearest that are."""
     with pytest.raises(ValueError, match="one of w1, w2, w3, w4, got 'w7'"):
         explain.paths(article_graph("A"), "w7")
+    with pytest.raises(ValueError, match="one of w1, w2, w3, w4, w5, w6, w7, w8, got 'W5'"):
+        explain.paths(article_graph("C"), "W5")
     net = cbp.Network([3, 4, 5], seed=1)
     g = explain.graph(net, [1, 2, 3], np.zeros(5))
     with pytest.raises(ValueError, match=r"no weight 'w2_3_6' in .* are .*w2_3_\d"):

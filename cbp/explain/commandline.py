@@ -227,4 +227,5 @@ def _gradients(g: Graph) -> str:
             f"{g.gradient.max():.6g}; --weight NAME follows one of them"
         )
     lines = [f"δ({node.name}) = {full(node.gradient)}" for node in g.nodes if node.kind == "z"]
-    return "\n".join(lines + [f"∂L/∂{name} = {full(d)}" for name, d in g.gradients.items()])
+    names = g.names.in_order(g.gradients)
+    return "\n".join(lines + [f"∂L/∂{name} = {full(g.gradients[name])}" for name in names])

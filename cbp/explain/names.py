@@ -9,7 +9,7 @@ count from 1, as the article's do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 __all__ = ["Names", "check_graph", "latex", "unknown"]
 
@@ -54,6 +54,15 @@ class Names:
         if len(texts) <= _MOST_SIZES:
             return "-".join(texts)
         return f"{'-'.join(texts[:3])}-...-{texts[-1]} ({len(texts) - 1:,} layers)"
+
+    def in_order(self, parameters: Iterable[str]) -> list[str]:
+        """Return names of parameters as one reads them: the article's w1, w2, ... w8, b1, ...
+
+        They are numbered through its nets, and not in the order of layers.
+        """
+        if not self.article:
+            return list(parameters)
+        return sorted(parameters, key=lambda name: (name[0] == "b", int(name[1:])))
 
     def x(self, i: int) -> str:
         """Return the name of an input."""

@@ -317,7 +317,7 @@ class Graph:
             There is none of this name; the sentence lists the nearest names.
         """
         if not isinstance(parameter, str) or parameter not in self.places:
-            raise ValueError(unknown(parameter, "weight", self.places))
+            raise ValueError(unknown(parameter, "weight", self.names.in_order(self.places)))
         return self.places[parameter]
 
     @cached_property

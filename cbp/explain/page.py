@@ -144,15 +144,10 @@ def _json(data: Any) -> str:
 def _drawn_parameters(graph: Graph, scene: _scene.Scene) -> list[str]:
     """Return all parameters of a small net; of a large one those that can be seen."""
     if len(graph.places) <= MOST_PARAMETERS:
-        # The article's weights are numbered through the net, and not in the order of its layers.
-        return sorted(graph.parameters, key=_number) if graph.names.article else [*graph.places]
+        return graph.names.in_order(graph.places)
     seen = {line.parameter for line in scene.lines}
     seen |= {card.extra[0] for card in scene.cards if card.extra}
     return [name for name in graph.places if name in seen]
-
-
-def _number(name: str) -> tuple[str, int]:
-    return name[0], int(name[1:])
 
 
 def _facts(graph: Graph) -> list[list[str]]:
