@@ -159,11 +159,14 @@ def rows(
         if source.ndim == 1 and one_row:
             source = source[np.newaxis]
         if source.ndim != 2:
+            remedy = ""
+            if source.ndim == 1:
+                remedy = ": `X[None, :]` makes it one row, `X[:, None]` one column"
+            elif source.ndim > 2 and math.prod(source.shape[1:]) == n_columns:
+                remedy = ": `X.reshape(len(X), -1)` makes each a row"
             raise ValueError(
-                f"`X` must be 2-d, (n_samples, {n_columns}), got {_dimensions(source)}"
-                + (": `X[None, :]` makes it one row, `X[:, None]` one column."
-                   if source.ndim == 1 else ".")
-            )  # fmt: skip
+                f"`X` must be 2-d, (n_samples, {n_columns}), got {_dimensions(source)}{remedy}."
+            )
         if source.shape[1] != n_columns:
             raise ValueError(
                 f"`X` must have {count(n_columns, 'column')} (the network's inputs), "

@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, n_epochs: int, show: bool | str) -> None:
         self.n_epochs = n_epochs
-        self.shown = _is_terminal() if show == "auto" else bool(show)
+        self.shown = _is_terminal() if show == "auto" else bool(show) and sys.stderr is not None
         self._bar: Any = None
         self._width = 0
 

@@ -109,8 +109,12 @@ class Diagnostics(Callback):
         self._before: list[NDArray[Any]] | None = None
 
     def on_train_begin(self, logs: Mapping[str, float]) -> None:
-        """Forget the weights of another run."""
+        """Forget the weights of another run; see that the rows fit the network."""
         self._before = None
+        try:
+            self.trainer.net.gradient(self.X, self.Y, self.trainer.loss)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"In `Diagnostics`, {error}") from None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Look, if it is time."""

@@ -396,6 +396,12 @@ def _of_classes(name: str, y_true: Any, y_pred: Any, sample_weight: Any) -> floa
                 f"columns), got {t[row]} in row {row}."
             )
         t = t.astype(np.int64)
+    elif t.ndim == 1 and ((t < 0) | (t > 1)).any():
+        row = int(np.argmax((t < 0) | (t > 1)))
+        raise ValueError(
+            f"`y_true` must lie in [0, 1] where `y_pred` has one column, got {t[row]} in row {row}: "
+            "`y_pred` are a network's outputs, not labels."
+        )
     if name.startswith("top_") and y.shape[1] < 2:
         raise ValueError("`y_pred` must have at least 2 columns for top_k, got 1: use accuracy.")
     return _measured(name, t, y, sample_weight)

@@ -62,7 +62,10 @@ BAD_X = [
     ("0-d", np.float32(1), ValueError,
      "`X` must be 2-d, (n_samples, 3), got a single number."),
     ("3-d", np.zeros((5, 3, 1)), ValueError,
-     "`X` must be 2-d, (n_samples, 3), got 3-d of shape (5, 3, 1)."),
+     "`X` must be 2-d, (n_samples, 3), got 3-d of shape (5, 3, 1): `X.reshape(len(X), -1)` makes "
+     "each a row."),
+    ("3-d of other sizes", np.zeros((5, 2, 2)), ValueError,
+     "`X` must be 2-d, (n_samples, 3), got 3-d of shape (5, 2, 2)."),
     ("nan", with_value(NAN), ValueError,
      "`X` must be finite, got nan in row 3, column 1: remove or replace such values."),
     ("nan as float32", with_value(NAN, np.float32), ValueError,

@@ -61,6 +61,17 @@ def test_diagnostics_change_nothing():
     assert [record.epoch for record in callbacks[0].records] == [1, 3, 5]
 
 
+@pytest.mark.parametrize("rows, words", [
+    ((X, Y[:3]), "`Y` must have 40 rows"), ((X[:, :2], Y), "`X` must have 3 columns")])  # fmt: skip
+def test_rows_that_do_not_fit_are_refused_beforehand(rows, words):
+    """Not at the end of an epoch, when hours may have passed."""
+    trainer = cbp.Trainer(cbp.Network([3, 1], seed=1))
+    before = trainer.net.parameters.copy()
+    with pytest.raises(ValueError, match=f"^In `Diagnostics`, {words}"):
+        trainer.fit(X, Y, epochs=1, callbacks=cbp.Diagnostics(*rows))
+    np.testing.assert_array_equal(trainer.net.parameters, before)
+
+
 def test_a_report_before_the_first_look():
     """There is one, and it says so."""
     assert "no epoch has been looked at" in cbp.Diagnostics(X, Y).report()

@@ -34,6 +34,13 @@ def test_accuracy_wants_one_class_a_row(row):
         accuracy([[1, 0, 0], row], SCORES[:2])
 
 
+def test_labels_are_no_outputs():
+    """Predicted labels in the place of outputs would give a number that means nothing."""
+    with pytest.raises(ValueError, match=r"^`y_true` must lie in \[0, 1\] where `y_pred` has one "
+                       r"column, got 2 in row 2: `y_pred` are a network's outputs, not labels\.$"):
+        accuracy([0, 1, 2], [0, 1, 1])
+
+
 def test_r2_by_hand():
     """Perfect predictions give 1, the mean gives 0, worse is negative."""
     t = np.array([1.0, 2.0, 3.0, 6.0])

@@ -611,6 +611,13 @@ def test_shown_on_a_terminal(monkeypatch, tqdm):
     assert shown.history["loss"] == quiet.history["loss"]
 
 
+def test_no_stderr(monkeypatch):
+    """A process without one trains all the same."""
+    monkeypatch.setattr(sys, "stderr", None)
+    for progress in ("auto", True):
+        assert trainer().fit(X, T, 2, progress=progress).epochs == 2
+
+
 def test_progress_line():
     """Epochs, numbers, time used, and time left while there is some."""
     values = {"loss": 0.1234, "val_accuracy": 0.971}
