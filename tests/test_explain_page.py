@@ -847,3 +847,21 @@ def test_tables_and_drawing_have_names(files, tab):
         for node in tab.send("Accessibility.getFullAXTree")["nodes"]:
             if not node["ignored"] and node["role"]["value"] in roles:
                 assert node["name"]["value"].strip(), node["role"]
+
+
+@in_browser
+def test_tooltips_tell_what_is_known(files, tab):
+    """Neither a tooltip nor a screen reader is ahead of the steps; at the end all is told."""
+    tab.open(files["C"], "#view=sweep")
+    titles = "[...document.querySelectorAll('.net.right title')].map(e => e.textContent)"
+    at_first = tab.run(titles)
+    assert "z1" in at_first and "∂h1/∂z1" in at_first and "x1 = 1.5" in at_first
+    assert "w5 = 0.5" in at_first and not any("∂L/∂z" in title for title in at_first)
+    tab.press("ArrowRight")
+    assert "z1 = −0.85" in tab.run(titles) and "h1" in tab.run(titles)
+    tab.press("End")
+    g = net_c()
+    assert f"z1 = −0.85\n∂L/∂z1 = {exact(g.node('z1').gradient)}" in tab.run(titles)
+    assert f"∂h1/∂z1 = {exact(g.slopes[0][0])}" in tab.run(titles)
+    tab.press("Home")
+    assert tab.run(titles) == at_first

@@ -264,3 +264,20 @@ def test_a_gradient_of_zero_is_said_once():
     net.parameters[:] = -0.5, 1.0
     s = explain.sensitivity(net, 1.0, 0.25, "w1_1_1")
     assert s.sentence() == "∂L/∂w1_1_1 = 0 at w1_1_1 = −0.5: L does not change at first."
+
+
+def test_bars_tell_their_numbers():
+    """Every bar of a comparison has its count beside it, within the axes; none is infinite."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    for sizes in ([2, 2, 2], [6, 20, 20, 3], [10] * 401):
+        net = cbp.Network(sizes, "tanh", seed=1)
+        ax = explain.compare(net, np.ones(sizes[0]), np.ones(sizes[-1]), limit=10**4).plot()
+        ax.figure.canvas.draw()
+        texts = [text for text in ax.texts if text.get_text()]
+        assert len(texts) == len(ax.patches) >= 6
+        frame = ax.get_window_extent()
+        assert all(text.get_window_extent().x1 <= frame.x1 for text in texts), sizes
+    from matplotlib import pyplot
+
+    pyplot.close("all")

@@ -153,9 +153,19 @@ const clear = (name, selector) => all(`.net ${selector}.${name}`).forEach((e) =>
 
 // ---- what is known in the net ------------------------------------------------------------------
 
+// A tooltip, which is what a screen reader reads, tells no more than can be seen.
+function tell(element, known) {
+  const title = element.querySelector("title");
+  element.told ??= title.textContent.split("\n");
+  const [first, ...rest] = element.told;
+  const lines = [known[0] ? first : first.split(" = ")[0], ...rest.filter((_, k) => known[k + 1])];
+  title.textContent = lines.join("\n");
+}
+
 function showNet(values, gradients) {
   for (const [name, elements] of cards) {
     for (const card of elements) {
+      tell(card, [card.classList.contains("x") || values.has(name), gradients.has(name)]);
       const value = card.querySelector(".value"), gradient = card.querySelector(".gradient");
       if (!card.classList.contains("x")) know(value, values.has(name));
       if (gradient) know(gradient, gradients.has(name));
@@ -165,6 +175,7 @@ function showNet(values, gradients) {
   for (const elements of lines.values()) {
     for (const line of elements) {
       const {target, parameter} = line.dataset;
+      tell(line, [Boolean(parameter) || values.has(target)]);
       line.classList.toggle("known", shares ? gradients.has(target) : Boolean(parameter) || values.has(target));
     }
   }

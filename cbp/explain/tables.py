@@ -143,10 +143,15 @@ class Comparison:
             matplotlib is not installed.
         """
         work = {row.words: row.formula or row.counted for row in self.rows[::-1]}
-        bars = {words: _float(w.multiplications) for words, w in work.items() if w}
+        counts = {words: w.multiplications for words, w in work.items() if w}
+        counts = {words: n for words, n in counts.items() if math.isfinite(_float(n))}
         ax = ax if ax is not None else pyplot().subplots(layout="constrained")[1]
-        ax.barh(list(bars), list(bars.values()))
+        bars = ax.barh(list(counts), list(map(float, counts.values())))
+        ax.bar_label(bars, list(map(_integer, counts.values())), padding=4)
         ax.set_xscale("log")
+        room = 1.75 * math.log10(max(counts.values())) + 0.2  # for the longest bar's label
+        ax.set_xlim(1.0, 10.0 ** min(room, 308.0))
+        ax.minorticks_off()
         ax.set_xlabel("multiplications for one gradient")
         ax.set_title(self.graph.names.sizes_in_words)
         return ax
@@ -357,7 +362,7 @@ def text_table(header: list[str], rows: list[list[str]]) -> str:
 
 def html_table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """Return a table as HTML, numbers to the right with digits of one width."""
-    style = ' style="text-align:right;font-variant-numeric:tabular-nums"'
+    style = ' style="text-align:right;padding:0 0.6em;font-variant-numeric:tabular-nums"'
 
     def cells(tag: str, texts: list[str]) -> str:
         return "".join(
