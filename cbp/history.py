@@ -46,6 +46,9 @@ class History(Mapping[str, list[float]]):
         self._columns: dict[str, list[float]] = {"loss": []}
 
     def __getitem__(self, name: str) -> list[float]:
+        if name not in self._columns:
+            known = ", ".join(map(repr, self._columns))
+            raise KeyError(f"There is no {name!r} in this history, which has {known}.")
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:

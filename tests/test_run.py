@@ -377,6 +377,14 @@ def test_stop_from_another_thread():
     same(run, whole)
 
 
+def test_a_column_that_the_history_has_not():
+    """Is a KeyError that names those it has; `get` and `in` work as with any mapping."""
+    history = trainer().fit(X, T, 1)
+    with pytest.raises(KeyError, match="There is no 'acc' in this history, which has 'loss'"):
+        history["acc"]
+    assert history.get("acc") is None and "acc" not in history and "loss" in history
+
+
 def test_history_is_complete():
     """A column for everything that was asked; the call's own history beside the trainer's."""
     run = trainer("softmax", metrics=["accuracy", "top_2", "auc"])
