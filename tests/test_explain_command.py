@@ -134,7 +134,7 @@ def test_saved_networks(capsys, tmp_path):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["2-2-2", "--weight", "w9"], "`weight` must be one of w1, w2, .* got 'w9'."),
+        (["2-2-2", "--weight", "w9"], "`--weight` must be one of w1, w2, .* got 'w9'."),
         (["3-4-2", "--x", "1,2,3", "--t", "1,0", "--weight", "w1_4_1"], "no weight 'w1_4_1' in"),
         (["2-2-2", "--x", "1"], "--x must have 2 numbers, the inputs, got 1."),
         (["2-2-2", "--t", "1,2,3"], "--t must have 2 numbers, the outputs, got 3."),
@@ -143,8 +143,10 @@ def test_saved_networks(capsys, tmp_path):
         (["3-2", "--x", "1,2,c"], "--x must be numbers with commas between them, .* got '1,2,c'."),
         (["nix.cbp"], "there is no file 'nix.cbp'."),
         (["nix.cbp", "--bias"], "--bias goes with sizes: a saved network has its own."),
-        (["2-2-2", "--loss", "nix"], "`loss` must be one of 'auto', "),
-        (["2-2-2", "--output", "nix"], "`output_activation` must be one of "),
+        (["2-2-2", "--loss", "nix"], "`--loss` must be one of 'auto', "),
+        (["2-2-2", "--output", "nix"], "`--output` must be one of "),
+        (["2-2-2", "--loss", "poisson"], "`--loss` poisson needs .* set `--output identity` or"),
+        (["2-2-2", "-o", "net.svg"], "`path` must end in .html, got 'net.svg'"),
         (["2-0-2"], r"`sizes\[1\]` must be at least 1, got 0."),
         (["2-2-2", "--x", "1,inf"], "`--x` must be finite, got inf"),
         (["2-2-2", "--svg", "/nix/a.svg"], "No such file or directory: '/nix/a.svg'."),

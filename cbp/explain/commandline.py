@@ -30,6 +30,10 @@ from .tables import compare
 __all__ = ["add", "joined", "run"]
 
 _NUMBERS = ("--x", "--t", "--weights")
+_OPTIONS = {  # of what the library's sentences call by the names of its arguments
+    "x": "--x", "t": "--t", "weight": "--weight", "loss": "--loss", "activation": "--activation",
+    "output_activation": "--output",
+}  # fmt: skip
 # The article's own nets: what they see and what they are to answer.
 _X = {1: (1.5,), 2: (1.5, -2.0)}
 _T = {1: (0.25,), 2: (0.25, 0.75)}
@@ -122,7 +126,10 @@ def _sentence(error: Exception) -> str:
     """Return an error as the command line says it: the options have other names there."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename!r}."
-    return str(error).replace("`x`", "`--x`").replace("`t`", "`--t`")
+    sentence = re.sub(r"`output_activation='(\w+)'`", r"`--output \1`", str(error))
+    for argument, option in _OPTIONS.items():
+        sentence = sentence.replace(f"`{argument}`", f"`{option}`")
+    return sentence
 
 
 def _graph(chosen: argparse.Namespace) -> Graph:

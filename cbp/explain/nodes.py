@@ -283,7 +283,7 @@ class Graph:
         Parameters
         ----------
         path : str or path
-            The file to write. It asks the network for nothing and can be sent as it is.
+            The file to write, called ``.html``. It asks the network for nothing and can be sent as it is.
         **options
             weight, learning_rate, title and language: see `cbp.explain.page.html`.
         """

@@ -56,6 +56,8 @@ def write(
     language: str = "en",
 ) -> None:
     """Write the page to a file: see `html` for what stands in it."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"`path` must end in .html, got {str(path)!r}.")
     text = html(graph, weight=weight, learning_rate=learning_rate, title=title, language=language)
     Path(path).write_text(text, encoding="utf-8")
 
