@@ -346,3 +346,9 @@ def test_errors_call_arguments_by_their_names():
         explain.graphs(net, [[1, 2, 3]], [1])
     with pytest.raises(ValueError, match="^`T` must hold labels from 0 to 2, got 7 in row 1"):
         explain.graphs(net, [[1, 2], [1, 2]], [1, 7])
+
+
+def test_a_graph_tells_its_loss():
+    """A sigmoid output without the name of a loss is a cross-entropy: who looks can see it."""
+    net, x, t = article_net("C")
+    assert repr(explain.graph(net, x, t)).endswith("18 edges, binary_cross_entropy L = 1.35681>")

@@ -161,7 +161,8 @@ class Graph:
 
     def __repr__(self) -> str:
         return (
-            f"<Graph of {self.names.sizes_in_words}: {self.n_edges:,} edges, L = {self.value:.6g}>"
+            f"<Graph of {self.names.sizes_in_words}: {self.n_edges:,} edges, "
+            f"{self.loss.name} L = {self.value:.6g}>"
         )
 
     @property
