@@ -96,6 +96,7 @@ from cbp._small cimport (
     tiny_net,
     update_room,
 )
+from cbp._runtime import usable_threads
 
 OPTIMIZERS = {
     "sgd": CBP_SGD,
@@ -1229,8 +1230,8 @@ cdef class Loop:
         """What `update` does, with every check compiled, where X and Y are C-contiguous arrays as
         the loop takes them, finite and in the loss's range; None where it is not so simple.
 
-        Y: (n, n_targets), or labels (n,) int64.  n_threads: the most that run, as for
-        `_runtime.threads_for`; 0: one, or None where more would pay."""
+        Y: (n, n_targets), or labels (n,) int64.  n_threads: the most that run; 0: the usable
+        ones."""
         cdef Core core = self.core
         cdef Train *t = &self.t
         cdef const cbp_objective *objective = t.batch.objective
@@ -1250,7 +1251,9 @@ cdef class Loop:
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
         paid = paid_threads(6e-6 * n * weights)
-        fits = n > 0 and self.x.view.shape[1] == n_in and (n_threads or paid == 1)
+        if paid > 1 and not n_threads:
+            n_threads = usable_threads()
+        fits = n > 0 and self.x.view.shape[1] == n_in
         if fits:
             fits = core.net.kernel.finite(self.x.view.buf, n * n_in)
         t.batch.target.rows = t.batch.target.labels = NULL

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cbp
-from cbp import _check
+from cbp import _check, _runtime
 
 rng = np.random.default_rng(8)
 X = rng.normal(size=(60, 5)).astype(np.float32)
@@ -271,6 +271,18 @@ def test_batches_with_compiled_checks(dtype, output, loss, optimizer):
     same(one, other)
     assert one._place == other._place and one._place["step"] == 3
     assert plain(one, rows, targets)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, "auto"])
+@pytest.mark.parametrize("n_rows", [8, 2048])
+def test_large_batches_have_compiled_checks_too(monkeypatch, n_threads, n_rows):
+    """Also those that pay for several threads, whoever says how many."""
+    run = cbp.Trainer(cbp.Network([4, 64, 64, 2], seed=1), n_threads=n_threads)
+    monkeypatch.setattr(run, "_data", None)  # what checks in words
+    rows = np.random.default_rng(0).normal(size=(n_rows, 4)).astype(np.float32)
+    run.train_on_batch(rows, rows[:, :2].copy())
+    many = _runtime.threads_for(99.0) if n_threads == "auto" else n_threads
+    assert run.threads_used == (many if n_rows > 8 else 1)
 
 
 @pytest.mark.parametrize("rows, targets", [
