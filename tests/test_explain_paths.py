@@ -192,3 +192,19 @@ def test_counts_of_a_thousand_layers():
     g = explain.graph(cbp.Network([2] * 1001, "tanh", seed=1), [1, 2], [0, 1])
     with pytest.raises(ValueError, match="w1_1_1 has 5.36e300 paths to L, more than"):
         explain.paths(g, "w1_1_1")
+
+
+@pytest.mark.parametrize("output", ["tanh", "softmax"])
+def test_many_paths_are_printed_without_being_kept(output):
+    """65,536 paths are added up one by one: the same bits, and no list of half a gigabyte."""
+    net = cbp.Network([2] * (18 if output == "tanh" else 17), "tanh", output, seed=1)
+    ps = explain.paths(explain.graph(net, [1, 2], [0, 1]), "w1_1_1")
+    assert f"... and {65_516:,} more" in str(ps) and "cdots" in ps.to_latex() and ps.to_html()
+    assert "paths" not in vars(ps)
+    assert ps.total == pytest.approx(ps.graph.gradients["w1_1_1"], rel=1e-12)
+    small = cbp.Network([2, 3, 3, 2], "tanh", output, seed=1)
+    g = explain.graph(small, [1, 2], [0, 1])
+    for name in g.parameters:
+        ps = explain.paths(g, name)
+        assert list(ps._products()) == [path.product for path in ps]
+        assert ps.total == sum(path.product for path in ps)

@@ -86,10 +86,26 @@ class Paths:
             nodes, factors = _steps(g, self.weight, layer, i, (j, *walk))
             yield Path(nodes, factors, math.prod(value for _, value in factors) + 0.0)
 
+    def _products(self) -> Iterator[float]:
+        """Yield every path's product, in the order of its factors, and keep nothing."""
+        g = self.graph
+        layer, i, j = g.place(self.weight)
+        last, joint = len(g.z) - 1, coupled(g)
+        slopes, weights = [s.tolist() for s in g.slopes], [W.tolist() for W in g.weights]
+        loss_slope, first = g.loss_slope.tolist(), 1.0 if i is None else float(g.a[layer][i])
+        for walk in walks(g, layer, j):
+            units = (*[None] * layer, j, *walk)  # by layer; behind them the output, if joint
+            k, slope = units[-1], slopes[last][units[last]]
+            product = loss_slope[k] * (slope[k] if joint else slope)
+            for at in range(last - 1, layer - 1, -1):
+                product *= weights[at + 1][units[at]][units[at + 1]]
+                product *= slopes[at][units[at]]
+            yield product * first + 0.0
+
     @cached_property
     def total(self) -> float:
         """The sum of the products: the gradient."""
-        return sum(path.product for path in self.paths)
+        return sum(self._products())
 
     # ---- as words -------------------------------------------------------------------------------
 
@@ -110,7 +126,7 @@ class Paths:
         lines = [
             f"∂L/∂{self.weight}: {integer(self.count)} {'path' if self.count == 1 else 'paths'}"
         ]
-        for number, path in enumerate(self.paths[:most], 1):
+        for number, path in enumerate(itertools.islice(self, most), 1):
             mark = f"{number}. "
             lines.append(mark + " → ".join(path.nodes))
             indent = " " * len(mark)
@@ -131,13 +147,13 @@ class Paths:
         """Return the sentence on the paths that are not written out, if there are any."""
         if self.count <= most:
             return []
-        rest = sum(path.product for path in self.paths[most:])
+        rest = sum(itertools.islice(self._products(), most, None))
         return [f"... and {integer(self.count - most)} more, together {full(rest)}"]
 
     def to_latex(self, most: int = _SHOWN) -> str:
         """Return the sum over the paths as a LaTeX `aligned` block: symbols, then numbers."""
         symbols, values, products = [], [], []
-        for path in self.paths[:most]:
+        for path in itertools.islice(self, most):
             symbols.append(r" \cdot ".join(_fraction(name) for name, _ in path.factors))
             values.append(r" \cdot ".join(_factor(value) for _, value in path.factors))
             products.append(_tex_number(path.product))
@@ -155,7 +171,7 @@ class Paths:
     def to_html(self, most: int = _SHOWN) -> str:
         """Return the paths as an HTML table: a row for each, with its factors and product."""
         rows = []
-        for path in self.paths[:most]:
+        for path in itertools.islice(self, most):
             factors = " · ".join(
                 f'<span title="{html.escape(name)}">{shown(value)}</span>'
                 for name, value in path.factors
