@@ -179,3 +179,18 @@ def test_variables_are_numbers_with_names():
         expression.variable("a", "2")
     with pytest.raises(TypeError, match="`name` must be text, got 2"):
         expression.variable(2, 1.0)
+
+
+@pytest.mark.parametrize(
+    "make, kind, message",
+    [
+        (lambda a: expression.log(a), ValueError, "`log` and its slope need a number above 0, got -1"),
+        (lambda a: expression.sqrt(a + 1), ValueError, "`sqrt` and its slope .* above 0, got 0"),
+        (lambda a: a**0.5, ValueError, r"a \*\* 0.5 has no real value at -1"),
+        (lambda a: expression.tanh(2.0), TypeError, "`tanh` takes an expression, got float"),
+    ],
+)
+def test_where_a_function_is_not_defined(make, kind, message):
+    """Neither a complex number nor "math domain error": a sentence with the number."""
+    with pytest.raises(kind, match=message):
+        make(expression.variable("a", -1.0))

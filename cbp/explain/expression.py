@@ -112,7 +112,7 @@ class Expression:
     """
 
     def __init__(self, name: str, value: float, arrows: Iterable[_Arrow] = ()) -> None:
-        self.name, self.value = name, float(value)
+        self.name, self.value = _cut(name, _NAME), float(value)
         self._arrows = tuple(arrows)
 
     def named(self, name: str) -> Expression:
@@ -156,6 +156,8 @@ class Expression:
     def __pow__(self, power: float) -> Expression:
         if isinstance(power, Expression):
             raise TypeError("The power must be a number: write `exp(b * log(a))` for a ** b.")
+        if self.value < 0.0 and power != int(power):
+            raise ValueError(f"{self.name} ** {power:g} has no real value at {self.value:g}.")
         slope = power * self.value ** (power - 1) if power else 0.0
         return Expression(f"{_inner(self)} ** {power:g}", self.value**power, [_Arrow(self, slope)])
 
@@ -366,7 +368,7 @@ def _made(
         for operand, partial in zip((a, b), partials(x, y))
         if isinstance(operand, Expression)
     ]
-    return Expression(_cut(pattern.format(_inner(a), _inner(b)), _NAME), value(x, y), arrows)
+    return Expression(pattern.format(_inner(a), _inner(b)), value(x, y), arrows)
 
 
 def _cut(text: str, most: int) -> str:
@@ -380,7 +382,7 @@ def variable(name: str, value: float) -> Expression:
         raise TypeError(f"`name` must be text, got {name!r}.")
     if not isinstance(value, numbers.Real):
         raise TypeError(f"`value` must be a number, got {value!r}.")
-    return Expression(name, float(value))
+    return Expression("", float(value)).named(name)
 
 
 def link(source: Expression, partials: dict[str, float]) -> Expression:
@@ -398,44 +400,57 @@ def link(source: Expression, partials: dict[str, float]) -> Expression:
 
 
 def _function(name: str, x: Expression, value: float, slope: float) -> Expression:
-    return Expression(_cut(f"{name}({x.name})", _NAME), value, [_Arrow(x, slope)])
+    return Expression(f"{name}({x.name})", value, [_Arrow(x, slope)])
+
+
+def _at(name: str, x: Expression, above_zero: bool = False) -> float:
+    """Return where a function is asked for, if it is defined there."""
+    if not isinstance(x, Expression):
+        raise TypeError(f"`{name}` takes an expression, got {type(x).__name__}.")
+    if above_zero and not x.value > 0.0:
+        raise ValueError(f"`{name}` and its slope need a number above 0, got {x.value:g}.")
+    return x.value
 
 
 def exp(x: Expression) -> Expression:
     """Return the exponential."""
-    value = math.exp(x.value)
+    value = math.exp(_at("exp", x))
     return _function("exp", x, value, value)
 
 
 def log(x: Expression) -> Expression:
     """Return the natural logarithm."""
-    return _function("log", x, math.log(x.value), 1.0 / x.value)
+    at = _at("log", x, above_zero=True)
+    return _function("log", x, math.log(at), 1.0 / at)
 
 
 def sqrt(x: Expression) -> Expression:
     """Return the square root."""
-    value = math.sqrt(x.value)
+    value = math.sqrt(_at("sqrt", x, above_zero=True))
     return _function("sqrt", x, value, 0.5 / value)
 
 
 def sin(x: Expression) -> Expression:
     """Return the sine."""
-    return _function("sin", x, math.sin(x.value), math.cos(x.value))
+    at = _at("sin", x)
+    return _function("sin", x, math.sin(at), math.cos(at))
 
 
 def cos(x: Expression) -> Expression:
     """Return the cosine."""
-    return _function("cos", x, math.cos(x.value), -math.sin(x.value))
+    at = _at("cos", x)
+    return _function("cos", x, math.cos(at), -math.sin(at))
 
 
 def tanh(x: Expression) -> Expression:
     """Return the hyperbolic tangent."""
-    value = math.tanh(x.value)
+    value = math.tanh(_at("tanh", x))
     return _function("tanh", x, value, 1.0 - value * value)
 
 
 def sigmoid(x: Expression) -> Expression:
     """Return the logistic function 1 / (1 + exp(-x))."""
-    e = math.exp(-abs(x.value))
-    value = (1.0 if x.value >= 0 else e) / (1.0 + e)
+    at = _at("sigmoid", x)
+    e = math.exp(-abs(at))
+    value = (1.0 if at >= 0 else e) / (1.0 + e)
     return _function("sigmoid", x, value, value * (1.0 - value))
