@@ -170,6 +170,7 @@ class Trainer:
         if isinstance(self._schedule, schedules.ReduceOnPlateau):
             self._plateau = self._schedule._start()
         self._watch: dict[str, Any] | None = None  # of a run that is on: see `Run`
+        self._ahead: tuple[int, float, list[float]] = (0, 0.0, [])  # see `_rate_ahead`
         self._fitting = False
         self._run: _run.Run | None = None  # the one that is on
         self._busy = threading.Lock()
@@ -214,7 +215,7 @@ class Trainer:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
-        compiled = ("_loop", "_busy", "_fitting", "_objective", "_run")
+        compiled = ("_loop", "_busy", "_fitting", "_objective", "_run", "_ahead")
         state = {name: value for name, value in vars(self).items() if name not in compiled}
         return {**state, "place": self._place}
 
@@ -225,6 +226,7 @@ class Trainer:
         self._states = [self._own(array) for array in self._states]
         self._mean = None if self._mean is None else self._own(self._mean)
         self._mask = self.net._mask()
+        self._ahead = (0, 0.0, [])
         self._fitting, self._run, self._busy = False, None, threading.Lock()
         self._loop = self._make_loop()
         self._place = place
@@ -583,12 +585,15 @@ class Trainer:
         A batch whose loss is not finite updates nothing.
         """
         loop, n_threads = self._loop, self._n_threads
-        usual = self._schedule is None and sample_weight is None and not self.net._standardize
-        if usual and not self._fitting:  # some microseconds beside the arithmetic
+        usual = sample_weight is None and not self._fitting
+        if usual and (self.net._scaling is not None or not self.net._standardize):
+            rate = self._rate_ahead()
+        else:
+            rate = None
+        if rate is not None:  # some microseconds beside the arithmetic
             try:
-                loss = loop.update_plain(
-                    X, Y, self._learning_rate, 0 if isinstance(n_threads, str) else n_threads
-                )
+                most = 0 if isinstance(n_threads, str) else n_threads
+                loss = loop.update_plain(X, Y, rate, most)
             except Diverged as error:
                 assert isinstance(X, np.ndarray)
                 raise _divergence.of_batch(error, self.net, X, loop.learning_rate) from None
@@ -874,6 +879,21 @@ class Trainer:
         return schedules.rates(
             schedule, self._loop.step, count, self.learning_rate, self.net.dtype
         )
+
+    def _rate_ahead(self) -> float | None:
+        """Return the rate of the next step, where it is known or can be made ahead with others."""
+        schedule, learning_rate, step = self._schedule, self._learning_rate, self._loop.step
+        if schedule is None:
+            return learning_rate
+        if not isinstance(schedule, schedules.Schedule):  # which may answer otherwise next time
+            return None
+        first, base, rates = self._ahead
+        if base != learning_rate or not first <= step < first + len(rates):
+            with np.errstate(over="ignore", under="ignore"):
+                made = schedule.rates(np.arange(step, step + 100), learning_rate)
+                rates = made.tolist() if np.isfinite(made.astype(self.net.dtype)).all() else []
+            first, self._ahead = step, (step, learning_rate, rates)
+        return rates[step - first] if rates else None
 
     def _constant_rate(self) -> float:
         """Return the rate between two changes of it."""

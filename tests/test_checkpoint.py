@@ -347,7 +347,7 @@ def test_nothing_of_a_trainer_is_forgotten():
     """Every attribute is an option, in STATE, or made anew: who adds one decides which."""
     trainer = trainer_of("adam", "float32", average=0.5)
     options = set(inspect.signature(cbp.Trainer).parameters)
-    made_anew = {"objective", "loop", "busy", "fitting", "run", "mask", "threads_used"}
+    made_anew = {"objective", "loop", "busy", "fitting", "run", "mask", "threads_used", "ahead"}
     known = options | made_anew | {*checkpoint.STATE, "history"}
     assert {name.lstrip("_") for name in vars(trainer)} - known == set()
 

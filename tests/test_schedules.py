@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import pickle
 import re
 
 import numpy as np
@@ -120,6 +121,45 @@ def test_train_on_batch_follows_the_schedule():
             one.train_on_batch(X[first : first + 8], T[first : first + 8])
     other.fit(X, T, 2)
     same(one, other)
+
+
+@pytest.mark.parametrize("schedule", [
+    cbp.Cosine(300, warm_up=7), cbp.Step([150], 0.5), cbp.Exponential(1.5)], ids=repr)  # fmt: skip
+def test_rates_made_ahead_are_the_rates(schedule):
+    """One result, whether rates are made ahead or step by step, across places and base rates; a
+    rate that is not finite is refused at its own step."""
+    one, other = trainer(schedule=schedule), trainer(schedule=schedule)
+
+    def step():
+        with np.errstate(over="ignore"):
+            other._ahead = (0, 0.0, [])
+            results = []
+            for run, rows in ((one, X[:8]), (other, X[:8].tolist())):  # a list is checked in words
+                try:
+                    results.append(run.train_on_batch(rows, T[:8]))
+                except (ValueError, cbp.DivergenceError) as error:
+                    results.append(str(error))
+        assert results[0] == results[1]
+        return results[0]
+
+    for k in range(250):
+        if k == 30:
+            one.learning_rate = other.learning_rate = one.learning_rate / 2
+        if isinstance(step(), str):
+            break
+    same(one, other)
+    assert one._place == other._place
+    twin = pickle.loads(pickle.dumps(one))
+    assert twin._ahead == (0, 0.0, [])
+
+
+def test_train_on_batch_keeps_to_compiled_checks(monkeypatch):
+    """With a schedule, and where inputs are standardised, too."""
+    run = trainer(schedule=cbp.Cosine(20))
+    run.net.scaling = cbp.Scaling(*np.zeros((1, X.shape[1])), np.ones(X.shape[1]), [0] * 3, [1] * 3)
+    monkeypatch.setattr(run, "_data", None)
+    for _ in range(3):
+        run.train_on_batch(X[:8], T[:8])
 
 
 def test_fit_again_goes_on_along_the_schedule(monkeypatch):
