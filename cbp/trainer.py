@@ -7,6 +7,7 @@ ends, the trainer can go on from there.
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import threading
@@ -28,6 +29,21 @@ from .network import REDUCTIONS, Network, parameter_like
 __all__ = ["Trainer"]
 
 _MOST_ROWS = 2**62
+# Whose `fit` is on: a process that ends must not be taken down under a daemon thread that computes.
+_at_work: set[Trainer] = set()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End every `fit` that is on behind its update, and wait for that a second."""
+    for trainer in list(_at_work):
+        trainer.stop()
+        if trainer._busy.acquire(timeout=1.0):
+            trainer._busy.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_work.clear)  # a fork has none of its parent's threads
 
 
 class Trainer:
@@ -535,10 +551,12 @@ class Trainer:
         try:
             run = _run.Run(self, feed, epochs, **options)
             self._fitting, self._run = True, run
+            _at_work.add(self)
             self.history.ended = "error"
             self.history.ended = run.go()
         finally:
             self._fitting, self._run = False, None
+            _at_work.discard(self)
             self._busy.release()
         history = self.history.since(run.first)
         history.seconds = run.seconds

@@ -446,7 +446,7 @@ while not trainer._loop.step:
 )
 def test_a_process_may_end_while_a_thread_trains(end, code):
     """However the program ends, at once and with its own exit code."""
-    for _ in range(3):
+    for _ in range(8):
         child = subprocess.run(
             [sys.executable, "-I", "-c", MIDDLE + end], capture_output=True, timeout=60
         )
