@@ -71,7 +71,7 @@ def run_sklearn(data: Any, seed: int, n_threads: int) -> Runner:
                           random_state=seed)  # fmt: skip
     classes = np.arange(10)
     return (
-        lambda: model.partial_fit(data[0], data[1], classes),
+        lambda: model.partial_fit(data[0], data[1], classes=classes),
         lambda: model.predict(data[2]),
     )
 
