@@ -49,15 +49,17 @@ def test_the_source_is_not_the_package(tmp_path, repo_root):
 def test_import_costs_at_most_50_ms():
     """On top of NumPy: lower quartile of nine processes, after one that fills the caches.
 
-    Of the processor's time: what other programs take of it meanwhile does not count.
+    Of the processor's time: what other programs take of it meanwhile does not count. Where the
+    machine is slow, so that NumPy alone takes more than 60 ms, cbp may take as much more.
     """
     code = (
-        "import json, time, numpy; t = time.process_time(); import cbp; "
-        "print(json.dumps(time.process_time() - t))"
+        "import json, time; start = time.process_time(); import numpy; t = time.process_time(); "
+        "import cbp; print(json.dumps([t - start, time.process_time() - t]))"
     )
     answer(code)
     times = [answer(code) for _ in range(9)]
-    assert statistics.quantiles(times, n=4)[0] <= 0.050, times
+    numpys, ours = (statistics.quantiles(column, n=4)[0] for column in zip(*times))
+    assert ours <= 0.050 * max(1.0, numpys / 0.060), times
 
 
 def test_import_loads_nothing_heavy():
