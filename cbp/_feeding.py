@@ -139,11 +139,6 @@ def fingerprint(data: Data, *orders: NDArray[np.intp] | None) -> bytes:
 # ---- streams ----------------------------------------------------------------------------------
 
 
-def is_stream(X: Any) -> bool:
-    """Return whether X can only be a source of batches: nothing that NumPy makes an array of."""
-    return callable(X) or (hasattr(X, "__next__") and hasattr(X, "__iter__"))
-
-
 class Stream:
     """Batches (X, Y) or (X, Y, sample_weight): an iterable of them, or a function that makes one.
 

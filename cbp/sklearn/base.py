@@ -724,7 +724,10 @@ class Estimator(BaseEstimator):
 
 
 class _NoEntropy(ISeedSequence):  # type: ignore[misc]
-    """A seed for a generator that is seeded anew at once: the operating system is not asked."""
+    """A seed for a generator that is seeded anew at once: the operating system is not asked.
+
+    NumPy documents the interface but its stubs know SeedSequence alone, hence the two ignores.
+    """
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
         return np.ones(n_words, dtype)
