@@ -30,9 +30,11 @@ _RAGGED_WARNS = np.lib.NumpyVersion(np.__version__) < "1.24.0"
 
 def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
     """Return `value` as an int that lies in least ... most."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{name}` must be an integer, got {shown(value)}.")
-    number = operator.index(value)
+    number = value
+    if type(value) is not int:  # the usual kind takes a tenth of the time
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"`{name}` must be an integer, got {shown(value)}.")
+        number = operator.index(value)
     if number < least:
         raise ValueError(f"`{name}` must be at least {least}, got {_brief(number)}.")
     if most is not None and number > most:
@@ -49,28 +51,30 @@ def number(
     below: float | None = None,
 ) -> float:
     """Return `value` as a finite float with above < value, least <= value, value < below."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (
+        isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real)
+    ):
         raise TypeError(f"`{name}` must be a number, got {shown(value)}.")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
-    bounds = {"above": above, "at least": least, "below": below}
-    words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
     if (
         not math.isfinite(result)
         or (above is not None and not result > above)
         or (least is not None and not result >= least)
         or (below is not None and not result < below)
     ):
-        words = " ".join(["a finite number", words]).strip()
+        bounds = {"above": above, "at least": least, "below": below}
+        limits = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+        words = " ".join(["a finite number", " and ".join(limits)]).strip()
         raise ValueError(f"`{name}` must be {words}, got {_brief(value)}.")
     return result
 
 
 def flag(value: Any, name: str) -> bool:
     """Return `value`, which must be True or False."""
-    if not isinstance(value, (bool, np.bool_)):
+    if value is not True and value is not False and not isinstance(value, np.bool_):
         raise TypeError(f"`{name}` must be True or False, got {shown(value)}.")
     return bool(value)
 
@@ -78,6 +82,8 @@ def flag(value: Any, name: str) -> bool:
 def choice(value: Any, name: str, known: Iterable[str]) -> str:
     """Return `value`, which must be one of the names in `known`."""
     names = list(known)
+    if type(value) is str and value in names:
+        return value
     if isinstance(value, type):
         raise TypeError(
             f"`{name}` must be a name or an object, got the class {value.__name__}: "
@@ -147,14 +153,7 @@ def rows(
     a large X may keep its own type, which the core converts minibatch by minibatch.
     """
     # What a loop over single rows hands in goes through here in about a microsecond.
-    if not (
-        type(X) is np.ndarray
-        and X.dtype is dtype
-        and X.ndim == 2
-        and X.shape[1] == n_columns
-        and X.flags.c_contiguous
-        and X.flags.aligned
-    ):
+    if not (is_plain(X, dtype) and X.ndim == 2 and X.shape[1] == n_columns):
         source = numeric(X, "X")
         if source.ndim == 1 and one_row:
             source = source[np.newaxis]
@@ -203,6 +202,8 @@ def row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> NDArra
 
 def numeric(array: Any, name: str) -> NDArray[Any]:
     """Return `array` as an ndarray of booleans, integers or floats, of any shape and layout."""
+    if type(array) is np.ndarray and array.dtype.kind in "biuf":
+        return array
     if hasattr(array, "toarray") and hasattr(array, "nnz"):
         raise TypeError(f"`{name}` is a sparse matrix: pass `{name}.toarray()`.")
     if isinstance(array, np.ndarray) and hasattr(array, "filled"):  # numpy.ma, without loading it
@@ -242,11 +243,21 @@ def numeric(array: Any, name: str) -> NDArray[Any]:
 
 def converted(source: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return `source` (from `numeric`) in `dtype`, C-contiguous, aligned, and finite."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        result = np.require(source, dtype, ("C", "A"))
+    result = source
+    if not is_plain(source, dtype):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            result = np.require(source, dtype, ("C", "A"))
     if not is_finite(result):
         _name_culprit(result, source, name)
     return result
+
+
+def is_plain(array: Any, dtype: np.dtype[Any]) -> bool:
+    """Return whether `array` is as the core takes it: an ndarray of `dtype`, whole and aligned."""
+    if type(array) is not np.ndarray or array.dtype is not dtype:
+        return False
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def _is_convertible(source: NDArray[Any]) -> bool:

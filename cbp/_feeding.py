@@ -17,6 +17,7 @@ from . import _check, _runtime, losses
 # Bytes of an array that tell it from another one: keeps Ctrl-C quick where the data are large.
 _MOST_BYTES = 2**23
 _SPLIT = 4  # the purpose of the random stream that splits draw from
+_INTP = np.dtype(np.intp)
 SPLITS = ("random", "stratified", "last")
 
 
@@ -114,10 +115,13 @@ def orders(order: Any, epochs: int, n_rows: int) -> list[NDArray[np.intp] | None
         raise TypeError(f"`order` must hold row numbers, which are integers, got {source.dtype}.")
     if source.ndim not in (1, 2) or not source.size or (source.ndim == 2 and len(source) != epochs):
         raise ValueError(f"`order` must have shape (n,) or ({epochs}, n), got {source.shape}.")
-    if source.min() < 0 or source.max() >= n_rows:
+    result = source
+    if not _check.is_plain(source, _INTP):
+        result = np.require(source, np.intp, ("C", "A"))
+    if not _runtime.all_below(result, n_rows):
         wrong = source[(source < 0) | (source >= n_rows)][0]
         raise ValueError(f"`order` must hold row numbers from 0 to {n_rows - 1}, got {wrong}.")
-    return list(np.require(np.atleast_2d(source), np.intp, ("C", "A")))
+    return [result] if result.ndim == 1 else list(result)
 
 
 def fingerprint(data: Data, *orders: NDArray[np.intp] | None) -> bytes:

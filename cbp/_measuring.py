@@ -41,13 +41,15 @@ def check_names(names: tuple[str, ...], net: Network) -> None:
 
 def check_data(data: Data, names: tuple[str, ...], loss: losses.Loss, net: Network) -> None:
     """Refuse data whose metrics would fail after the training."""
-    if names and data.weight is not None and not data.weight.any():
+    if not names:
+        return
+    if data.weight is not None and not data.weight.any():
         raise ValueError(
             "The sample weights must not all be 0 where metrics are asked: "
             "give some rows a weight."
         )
     columns = loss.n_targets(net.sizes[-1])
-    if names and data.targets.values is not None:
+    if data.targets.values is not None:
         if np.isnan(data.targets.values).any():
             raise ValueError(
                 "`Y` must have no NaN where metrics are asked: metrics know no missing targets."

@@ -58,12 +58,12 @@ class Rows:
             self.data.X, *self.data.targets, self.data.weight, batch_size=self.batch_size,
             shuffle=trainer.shuffle, rows=self.rows,
         )  # fmt: skip
-        if trainer._place["row"] and self._fingerprint(0) != trainer._interrupted:
+        if loop.row and self._fingerprint(0) != trainer._interrupted:
             loop.rewind()
 
     def note(self, epochs: int) -> None:
         """Note what the epoch was of in which the loop stands; `epochs` have ended."""
-        if self.trainer._place["row"]:
+        if self.trainer._loop.row:
             self.trainer._interrupted = self._fingerprint(epochs)
 
     end = note
@@ -86,7 +86,7 @@ class Rows:
         try:
             loop.run(told, seconds, trainer._threads(self.batch_size), order, rates, limit)
         finally:
-            trainer.history.append_losses(told[: loop.epoch - before[0]])
+            trainer.history.append_losses(told[: loop.epoch - before[0]].tolist())
         if loop.epoch == before[0] and loop.batch != before[1]:
             run.end_batch(before[1])  # an epoch's last one ends when its numbers are taken
 
@@ -168,12 +168,12 @@ class Run:
         self.shown = Progress(epochs, progress)
         self.first = trainer.history.epochs
         plateau = trainer.schedule if self._reduces() else None
-        known = ["loss", *(f"val_{name}" for name in ("loss", *trainer.metrics))]
-        if validation is None:
-            known = ["loss", *trainer.metrics]
         self.usual = "loss" if validation is None else "val_loss"
         for name in (monitor, getattr(plateau, "monitor", None)):
             if name is not None:
+                known = ["loss", *(f"val_{name}" for name in ("loss", *trainer.metrics))]
+                if validation is None:
+                    known = ["loss", *trainer.metrics]
                 _check.choice(name, "monitor", known)
         watched = validation is not None or patience is not None or monitor is not None
         self.monitor = monitor or self.usual
@@ -235,7 +235,8 @@ class Run:
                         continue
                     if self.stops and self._end_epoch():
                         return "patience"
-                    shown.update(self.epochs, history.last())
+                    if shown.shown:
+                        shown.update(self.epochs, history.last())
             return "epochs"
         except Diverged as error:
             raise self._divergence(error) from None

@@ -23,6 +23,9 @@ cdef int reraise(void *pending) except -1
 
 cdef double POLL_SECONDS
 
+# Whether all of x lies in 0 .. n - 1.
+cdef bint numbers_below(Py_ssize_t n, const Py_ssize_t *x, Py_ssize_t count) noexcept nogil
+
 
 cdef class Arena:
     """Memory that grows and never shrinks, on 64-byte boundaries."""

@@ -397,6 +397,29 @@ def all_finite(array):
     return finite
 
 
+cdef bint numbers_below(Py_ssize_t n, const Py_ssize_t *x, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef size_t above = 0, limit = <size_t>n
+    for j in range(count):    # what is negative is huge without its sign
+        above |= <size_t>x[j] >= limit
+    return above == 0
+
+
+def all_below(numbers, Py_ssize_t n):
+    """Whether all of a C-contiguous array of intp, of any shape, lies in 0 .. n - 1."""
+    cdef Py_buffer view
+    cdef bint below
+    PyObject_GetBuffer(numbers, &view, PyBUF_C_CONTIGUOUS)
+    try:
+        if view.itemsize != sizeof(Py_ssize_t):
+            raise ValueError(f"numbers must be of type intp, got {view.itemsize} bytes.")
+        with nogil:
+            below = numbers_below(n, <const Py_ssize_t *>view.buf, view.len // view.itemsize)
+    finally:
+        PyBuffer_Release(&view)
+    return below
+
+
 def moments(const real[:, ::1] rows, const double[::1] centre, double[:, ::1] out):
     """Writes the columns' sums of x - centre, and of its square, into out (2, columns); rows are
     added in ascending order."""

@@ -83,7 +83,15 @@ from cbp._kernels cimport (
     cbp_team_size,
     cbp_wait,
 )
-from cbp._runtime cimport POLL_SECONDS, Arena, Buffer, paid_threads, reraise, shuffle
+from cbp._runtime cimport (
+    POLL_SECONDS,
+    Arena,
+    Buffer,
+    numbers_below,
+    paid_threads,
+    reraise,
+    shuffle,
+)
 from cbp._small cimport (
     TINY_STEPS,
     Room,
@@ -1227,75 +1235,87 @@ cdef class Loop:
         return loss
 
     def update_plain(self, X, Y, double rate, int n_threads):
-        """What `update` does, with every check compiled, where X and Y are C-contiguous arrays as
-        the loop takes them, finite and in the loss's range; None where it is not so simple.
-
-        Y: (n, n_targets), or labels (n,) int64.  n_threads: the most that run; 0: the usable
-        ones."""
+        """What `update` does, with every check compiled, where X and Y are `plain`; None where they
+        are not.  n_threads: the most that run; 0: the usable ones."""
         cdef Core core = self.core
         cdef Train *t = &self.t
-        cdef const cbp_objective *objective = t.batch.objective
-        cdef char letter = c"f" if core.itemsize == 4 else c"d"
-        cdef Py_ssize_t n_in = core.net.layers[0].n_in, n, j, weights = 0
-        cdef Py_ssize_t n_out = core.net.layers[core.net.n_layers - 1].n_out
-        cdef Py_ssize_t columns = core.target_columns(objective)
+        cdef Buffer x = Buffer(), target = Buffer()
+        cdef Py_ssize_t n, weights = 0
         cdef int l, paid
-        cdef double loss, most
-        cdef bint fits
-        cdef const int64_t *labels
-        self._refuse_while_running()
-        if (columns < 0 or t.by_rows or objective.mask_nan or core.net.outputs != NULL
-                or self.objective.custom is not None or not view_plain(self.x, X, letter)):
+        if t.by_rows or not self._plain(x, target, X, Y):
             return None
-        n = self.x.view.shape[0] if self.x.view.ndim == 2 else 0
+        self._refuse_while_running()
+        self.x, self.target = x, target
+        n = x.view.shape[0]
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
         paid = paid_threads(6e-6 * n * weights)
         if paid > 1 and not n_threads:
             n_threads = usable_threads()
-        fits = n > 0 and self.x.view.shape[1] == n_in
-        if fits:
-            fits = core.net.kernel.finite(self.x.view.buf, n * n_in)
         t.batch.target.rows = t.batch.target.labels = NULL
-        if fits and (objective.loss == CBP_CATEGORICAL_CROSS_ENTROPY
-                     or objective.loss == CBP_CATEGORICAL_FOCAL):
-            fits = (view_plain(self.labels, Y, c"l") and self.labels.view.itemsize == 8
-                    and self.labels.view.ndim == 1 and self.labels.view.shape[0] == n)
-            if fits:
-                labels = <const int64_t *>self.labels.view.buf
-                t.batch.target.labels = labels
-                for j in range(n):
-                    if not 0 <= labels[j] < n_out:
-                        fits = False
-        elif fits:
-            fits = (view_plain(self.target, Y, letter) and self.target.view.ndim == 2
-                    and self.target.view.shape[0] == n and self.target.view.shape[1] == columns)
-            if fits:
-                t.batch.target.rows = self.target.view.buf
-                fits = core.net.kernel.finite(self.target.view.buf, n * columns)
-            if fits and objective.loss in (CBP_BINARY_CROSS_ENTROPY, CBP_BINARY_FOCAL, CBP_POISSON):
-                most = INFINITY if objective.loss == CBP_POISSON else 1.0
-                fits = (between_0_and(most, <const float *>self.target.view.buf, n * columns)
+        if target.view.format[0] == c"l":
+            t.batch.target.labels = <const int64_t *>target.view.buf
+        else:
+            t.batch.target.rows = target.view.buf
+        t.batch.x, t.batch.source = <const char *>x.view.buf, CBP_SAME
+        t.batch.x_itemsize = core.itemsize
+        t.batch.target.row_stride = core.target_columns(t.batch.objective)
+        t.batch.weight, t.subset = NULL, NULL
+        self.weight = self.subset = self.order = None
+        t.batch_size, t.shuffle, t.laid_out = n, False, -1
+        t.rate = rate
+        try:
+            return self._update(max(min(n_threads, paid), 1))
+        finally:
+            x.release()
+            target.release()
+
+    def plain(self, X, Y):
+        """Whether X and Y are C-contiguous arrays as the loop takes them, finite and in the loss's
+        range: arrays that no check can find fault with.  Much else can be made such arrays.
+
+        X: (n, n_inputs), n > 0.  Y: (n, n_targets), (n,) for one target, or labels (n,) int64."""
+        return self._plain(Buffer(), Buffer(), X, Y)
+
+    cdef bint _plain(self, Buffer x, Buffer target, X, Y) except -1:
+        """`plain`; holds the two.  The GIL is released meanwhile."""
+        cdef Core core = self.core
+        cdef const cbp_objective *objective = self.t.batch.objective
+        cdef char letter = c"f" if core.itemsize == 4 else c"d"
+        cdef Py_ssize_t n, columns = core.target_columns(objective)
+        cdef Py_ssize_t n_out = core.net.layers[core.net.n_layers - 1].n_out
+        cdef bint fits, labels = objective.loss in (CBP_CATEGORICAL_CROSS_ENTROPY,
+                                                    CBP_CATEGORICAL_FOCAL)
+        cdef double most = INFINITY
+        cdef uint64_t before
+        if (columns < 0 or objective.mask_nan or core.net.outputs != NULL
+                or self.objective.custom is not None or not view_plain(x, X, letter)
+                or not view_plain(target, Y, c"l" if labels else letter)):
+            return False
+        n = x.view.shape[0] if x.view.ndim == 2 and target.view.ndim > 0 else 0
+        if n == 0 or x.view.shape[1] != core.net.layers[0].n_in or target.view.shape[0] != n:
+            return False
+        if target.view.ndim == 1:
+            if target.view.itemsize != 8 if labels else columns != 1:
+                return False
+        elif labels or target.view.ndim != 2 or target.view.shape[1] != columns:
+            return False
+        if objective.loss == CBP_BINARY_CROSS_ENTROPY or objective.loss == CBP_BINARY_FOCAL:
+            most = 1.0
+        with nogil:
+            before = cbp_fpenv_enter()
+            fits = core.net.kernel.finite(x.view.buf, n * x.view.shape[1])
+            if labels:
+                fits = fits and numbers_below(n_out, <const Py_ssize_t *>target.view.buf, n)
+            else:
+                fits = fits and core.net.kernel.finite(target.view.buf, n * columns)
+                if most == 1.0 or objective.loss == CBP_POISSON:
+                    fits = fits and (
+                        between_0_and(most, <const float *>target.view.buf, n * columns)
                         if core.itemsize == 4 else
-                        between_0_and(most, <const double *>self.target.view.buf, n * columns))
-        if fits:
-            t.batch.x, t.batch.source = <const char *>self.x.view.buf, CBP_SAME
-            t.batch.x_itemsize, t.batch.target.row_stride = core.itemsize, columns
-            t.batch.weight, t.subset = NULL, NULL
-            self.weight = self.subset = self.order = None
-            t.batch_size, t.shuffle, t.laid_out = n, False, -1
-            t.rate = rate
-            try:
-                loss = self._update(max(min(n_threads, paid), 1))
-            finally:
-                self.x.release()
-                self.target.release()
-                self.labels.release()
-            return loss
-        self.x.release()
-        self.target.release()
-        self.labels.release()
-        return None
+                        between_0_and(most, <const double *>target.view.buf, n * columns))
+            cbp_fpenv_leave(before)
+        return fits
 
     cdef double _update(self, int n_threads) except? -1.0:
         """One update from all of the data that are bound."""
@@ -1376,6 +1396,11 @@ cdef class Loop:
     @learning_rate.setter
     def learning_rate(self, double value):
         self.t.rate = value
+
+    @property
+    def row(self):
+        """Rows of this epoch that are done."""
+        return self.t.place.row
 
     @property
     def epoch(self):

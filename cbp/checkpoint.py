@@ -228,7 +228,7 @@ def _described(history: Any) -> tuple[list[str], int]:
 def _history(said: Mapping[str, Any], table: NDArray[np.float64]) -> History:
     """Return the history whose columns are the rows of a table."""
     history = History()
-    history.append_losses(table[0])
+    history.append_losses(table[0].tolist())
     for name, row in zip(said["columns"][1:], table[1:]):
         history._columns[name] = row.tolist()
     history.seconds, history.ended = float(said["seconds"]), said["ended"]

@@ -117,10 +117,11 @@ class History(Mapping[str, list[float]]):
 
     def append_losses(self, losses: Iterable[float]) -> None:
         """Add epochs of which the loss is known; the other columns hold NaN until `amend`."""
-        self._columns["loss"].extend(map(float, losses))
+        self._columns["loss"].extend(losses)
         self.epochs = len(self._columns["loss"])
         for column in self._columns.values():
-            column.extend([math.nan] * (self.epochs - len(column)))
+            if len(column) < self.epochs:
+                column.extend([math.nan] * (self.epochs - len(column)))
 
     def amend(self, values: Mapping[str, float]) -> None:
         """Add numbers to the last epoch."""
@@ -133,13 +134,13 @@ class History(Mapping[str, list[float]]):
         """Return the numbers that the last epoch has."""
         if not self.epochs:
             return {}
-        numbers = {name: column[-1] for name, column in self.items()}
+        numbers = {name: column[-1] for name, column in self._columns.items()}
         return {name: number for name, number in numbers.items() if not math.isnan(number)}
 
     def since(self, first: int) -> History:
         """Return the history of the epochs from `first` on."""
         result = History()
-        for name, column in self.items():
+        for name, column in self._columns.items():
             if name == "loss" or not all(map(math.isnan, column[first:])):
                 result._columns[name] = column[first:]
         result.epochs = self.epochs - first

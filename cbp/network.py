@@ -264,6 +264,8 @@ class Network:
         self._scaling: Scaling | None = None
         self._n_inputs = n_inputs
         self._layers = layers
+        self._sizes = (n_inputs, *(layer.n_outputs for layer in layers))
+        self._activations = tuple(name_of(layer.activation) for layer in layers)
         self._dtype = dtype
         self._seed = seed
         sizes = self.sizes
@@ -286,7 +288,7 @@ class Network:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Inputs, then units of every layer."""
-        return (self._n_inputs, *(layer.n_outputs for layer in self._layers))
+        return self._sizes
 
     @property
     def layers(self) -> tuple[Dense, ...]:
@@ -296,7 +298,7 @@ class Network:
     @property
     def activations(self) -> tuple[str, ...]:
         """The activation of every layer."""
-        return tuple(name_of(layer.activation) for layer in self._layers)
+        return self._activations
 
     @property
     def weights(self) -> Views:

@@ -802,9 +802,14 @@ class Trainer:
         table: NDArray[np.float64] | None = None,
     ) -> Data:
         """Return checked arrays; `table`: weights of the classes."""
-        net = self.net
-        rows = _check.rows(X, net.sizes[0], net.dtype, least=1, typed=True)
-        targets = net._targets(self.loss, Y, len(rows))
+        net, rows = self._net, X
+        if self._loop.plain(X, Y):
+            labels = Y.dtype.kind == "i"
+            targets = losses.Targets(None, Y) if labels else losses.Targets(
+                Y if Y.ndim == 2 else Y[:, np.newaxis], None)  # fmt: skip
+        else:
+            rows = _check.rows(X, net.sizes[0], net.dtype, least=1, typed=True)
+            targets = net._targets(self._loss, Y, len(rows))
         weight = None if sample_weight is None else _check.row_weights(sample_weight, len(rows))
         if table is not None:
             self._check_classifies("class_weight", targets)

@@ -285,15 +285,34 @@ def test_large_batches_have_compiled_checks_too(monkeypatch, n_threads, n_rows):
     assert run.threads_used == (many if n_rows > 8 else 1)
 
 
+@pytest.mark.parametrize("output, targets", [
+    ("identity", T), ("softmax", LABELS), ("sigmoid", np.abs(T)), ("sigmoid", np.abs(T[:, 0]))])
+def test_plain_arrays_need_no_checks_in_words(monkeypatch, output, targets):
+    """fit takes arrays that are as the loop takes them, and learns what it learns from lists."""
+    targets = targets.copy()
+    targets.setflags(write=False)
+    n_outputs = 3 if output == "softmax" else 1 if targets.ndim == 1 else 2
+    one, other = (trainer(output, n_outputs) for _ in range(2))
+    for run in (one, other):
+        run.fit(X, targets, 1)    # a first fit looks at the scales as well
+    other.fit(X.tolist(), targets.tolist(), 2)
+    monkeypatch.setattr(cbp._check, "rows", None)
+    monkeypatch.setattr(cbp.losses.Loss, "targets", None)
+    one.fit(X, targets, 2)
+    same(one, other)
+
+
 @pytest.mark.parametrize("rows, targets", [
     (X[:, :4].copy(), T), (X.astype(float), T), (X[::2], T[::2]), (X[0], T[0]), (X[:0], T[:0]),
     (X, T[:50]), (X, T[:, :1].copy()), (X, T.astype(float)), (X.tolist(), T),
-    (np.where(X == X[7, 3], np.nan, X), T), (X, np.where(T == T[7, 1], np.inf, T))])  # fmt: skip
+    (np.where(X == X[7, 3], np.nan, X), T), (X, np.where(T == T[7, 1], np.inf, T)),
+    (np.zeros(60 * 20 + 1, np.uint8)[1:].view(np.float32).reshape(60, 5), T), (X, np.float32(1)),
+    (np.ma.masked_array(X), T)])  # fmt: skip
 def test_other_batches_are_checked_in_words(rows, targets):
     """What is not as the loop takes it is left to the checks that know sentences."""
     run = trainer()
     before = run.net.parameters.copy()
-    assert not plain(run, rows, targets)
+    assert not run._loop.plain(rows, targets) and not plain(run, rows, targets)
     np.testing.assert_array_equal(run.net.parameters, before)
     assert run._place["step"] == 0
 
