@@ -26,6 +26,7 @@ from cbp._dense cimport (
     PANEL,
     dense_delta,
     dense_forward,
+    dense_sums,
     dense_transpose,
     panel_delta,
     panel_forward,
@@ -543,9 +544,17 @@ ctypedef struct ForwardRun:
     Py_ssize_t n, block
     char **z                   # (n, n_out) of each layer, or NULL
     char **a
+    bint check                 # whether the core looks for what is not finite in x
     cbp_crew crew
-    int team, abort
+    int team, abort, infinite  # infinite: whether it found something
     void *pending
+
+
+cdef inline bint read_in_place(const Net *net, int source) noexcept nogil:
+    """Whether the first product reads the caller's rows, and nothing is gathered.  Rows a multiple
+    of a page apart meet in one set of the L1 cache: twelve of them do not fit."""
+    return (source == CBP_SAME and net.inputs == NULL
+            and net.layers[0].n_in * net.kernel.itemsize % 4096 != 0)
 
 
 cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ssize_t n,
@@ -555,17 +564,34 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
     cdef const Net *net = run.net
     cdef const cbp_kernels *kernel = net.kernel
     cdef Py_ssize_t item = kernel.itemsize, n_in = net.layers[0].n_in, n_out, panel
+    cdef Py_ssize_t a_row = CBP_STRIP, a_stride = work.stride
     cdef int l, activation
     cdef bint softmax
-    kernel.gather_from(run.source, work.a[0], work.stride, run.x + row * n_in * run.x_itemsize,
-                       n_in, NULL, n, n_in)
-    if net.inputs != NULL:
-        kernel.affine(work.a[0], work.stride, net.inputs, n, n_in)
+    cdef const char *x = run.x + row * n_in * run.x_itemsize
+    cdef const char *a = work.a[0]
+    if work.pack == NULL and read_in_place(net, run.source):
+        a, a_row, a_stride = x, n_in, CBP_STRIP
+    else:
+        if run.check and not kernel.finite(x, n * n_in):
+            run.infinite = 1
+            cbp_raise(&run.abort)
+            return
+        kernel.gather_from(run.source, work.a[0], work.stride, x, n_in, NULL, n, n_in)
+        if net.inputs != NULL:
+            kernel.affine(work.a[0], work.stride, net.inputs, n, n_in)
     for l in range(net.n_layers):
         n_out, activation = net.layers[l].n_out, net.layers[l].activation
         if work.pack == NULL:
-            dense_forward(kernel, &net.layers[l], work.a[l + 1], work.z[l], work.a[l], work.stride,
-                          0, n, activation)
+            dense_sums(kernel, &net.layers[l], work.a[l + 1], work.stride, a, a_row, a_stride, n)
+            # What is not finite in a row shows in each of its sums; large numbers may do so too.
+            if (a == x and run.check and not kernel.finite(work.a[1], n * CBP_STRIP)
+                    and not kernel.finite(x, n * n_in)):
+                run.infinite = 1
+                cbp_raise(&run.abort)
+                return
+            a, a_row, a_stride = work.a[l + 1], CBP_STRIP, work.stride
+            kernel.activate(work.a[l + 1], work.stride, work.z[l], work.stride, net.layers[l].b, n,
+                            n_out, activation)
             if activation == CBP_CUSTOM and user_activation(
                     net.functions, l, kernel, work.a[l + 1], work.stride, n, n_out, &run.pending):
                 cbp_raise(&run.abort)
@@ -883,7 +909,9 @@ cdef class Core:
     def predict(self, X, out, int n_threads):
         """Writes the network's outputs for X (n, n_in) into `out` (n, n_out).
 
-        Both are C-contiguous arrays of theta's type.  Returns the number of threads that ran.
+        Both are C-contiguous arrays of theta's type.  Returns the number of threads that ran, or 0
+        where X is not finite: then some rows of `out` are written.  (X of another type is taken to
+        be finite.)
         """
         return self._forward(X, None, None, out, n_threads)
 
@@ -913,6 +941,7 @@ cdef class Core:
         threads = <int>min(<Py_ssize_t>threads, (run.n + run.block - 1) // run.block)
         run.net = &self.net
         run.abort, run.team, run.pending = 0, 1, NULL
+        run.check, run.infinite = out is not None and run.source == CBP_SAME, 0
         arena = self.idle.pop() if self.idle else Arena()
         each = round_up(work_bytes(&self.net, run.block, False, Z is not None, 1))
         pointers = round_up(2 * L * sizeof(char *) + threads * sizeof(Work))
@@ -954,7 +983,7 @@ cdef class Core:
         self.idle.append(arena)
         if run.pending != NULL:
             reraise(run.pending)
-        return run.team
+        return 0 if run.infinite else run.team
 
     cdef void net_outputs(self, const Work *work, const Batch *batch, char *out) noexcept:
         """Writes the outputs of a sweep that has ended."""

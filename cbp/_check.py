@@ -146,11 +146,13 @@ def rows(
     one_row: bool = False,
     least: int = 0,
     typed: bool = False,
+    unseen: bool = False,
 ) -> NDArray[Any]:
     """Return the inputs X as a matrix (n_samples, n_columns).
 
     `one_row`: whether a 1-d X is one row; `least`: how many rows there must be; `typed`: whether
-    a large X may keep its own type, which the core converts minibatch by minibatch.
+    a large X may keep its own type, which the core converts minibatch by minibatch; `unseen`:
+    whether the core looks itself for what is not finite in an X of its type.
     """
     # What a loop over single rows hands in goes through here in about a microsecond.
     if not (is_plain(X, dtype) and X.ndim == 2 and X.shape[1] == n_columns):
@@ -175,8 +177,8 @@ def rows(
             X = _checked_in_parts(source, "X", dtype)
         else:
             X = converted(source, "X", dtype)
-    elif not is_finite(X):
-        _name_culprit(X, X, "X")
+    elif not unseen and not is_finite(X):
+        name_culprit(X, X, "X")
     if len(X) < least:
         raise ValueError(f"`X` must have at least {count(least, 'row')}, got {len(X)}.")
     result: NDArray[Any] = X
@@ -248,7 +250,7 @@ def converted(source: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             result = np.require(source, dtype, ("C", "A"))
     if not is_finite(result):
-        _name_culprit(result, source, name)
+        name_culprit(result, source, name)
     return result
 
 
@@ -276,7 +278,7 @@ def _checked_in_parts(source: NDArray[Any], name: str, dtype: np.dtype[Any]) -> 
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 part = source[first : first + rows].astype(dtype)
             if not is_finite(part):
-                _name_culprit(part, source[first : first + rows], name, first)
+                name_culprit(part, source[first : first + rows], name, first)
     return source
 
 
@@ -322,7 +324,7 @@ def is_finite(array: NDArray[Any]) -> bool:
     return _runtime.all_finite(array)
 
 
-def _name_culprit(
+def name_culprit(
     result: NDArray[Any], source: NDArray[Any], name: str, first_row: int = 0
 ) -> None:
     """Raise the error that names the first element that is not finite, in rows from `first_row`."""

@@ -17,6 +17,10 @@ ctypedef struct Layer:
 
 cdef Py_ssize_t strips(Py_ssize_t columns) noexcept nogil
 
+cdef void dense_sums(const cbp_kernels *kernel, const Layer *layer, char *z, Py_ssize_t stride,
+                     const char *a, Py_ssize_t a_row, Py_ssize_t a_stride,
+                     Py_ssize_t n) noexcept nogil
+
 cdef void dense_forward(const cbp_kernels *kernel, const Layer *layer, char *a_out, char *z,
                         const char *a_in, Py_ssize_t stride, Py_ssize_t row,
                         Py_ssize_t n, int activation) noexcept nogil

@@ -18,13 +18,20 @@ cdef inline Py_ssize_t strips(Py_ssize_t columns) noexcept nogil:
     return (columns + CBP_STRIP - 1) // CBP_STRIP
 
 
+cdef void dense_sums(const cbp_kernels *kernel, const Layer *layer, char *z, Py_ssize_t stride,
+                     const char *a, Py_ssize_t a_row, Py_ssize_t a_stride,
+                     Py_ssize_t n) noexcept nogil:
+    """z (OUT) without the biases, from a: strips, or rows of a matrix (kernel.matmul)."""
+    kernel.matmul(z, stride, a, a_row, a_stride, layer.w, layer.n_out, CBP_STRIP, n, layer.n_in,
+                  layer.n_out, 0)
+
+
 cdef void dense_forward(const cbp_kernels *kernel, const Layer *layer, char *a_out, char *z,
                         const char *a_in, Py_ssize_t stride, Py_ssize_t row,
                         Py_ssize_t n, int activation) noexcept nogil:
     """a_out (OUT) and, unless NULL, z (OUT), from a_in (IN), for rows row .. row + n - 1."""
     cdef Py_ssize_t at = row * CBP_STRIP * kernel.itemsize
-    kernel.matmul(a_out + at, stride, a_in + at, stride, layer.w, layer.n_out, CBP_STRIP,
-                  n, layer.n_in, layer.n_out, 0)
+    dense_sums(kernel, layer, a_out + at, stride, a_in + at, CBP_STRIP, stride, n)
     kernel.activate(a_out + at, stride, z + at if z != NULL else NULL, stride, layer.b,
                     n, layer.n_out, activation)
 
@@ -35,7 +42,7 @@ cdef void dense_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
     """d_in (OUT) from d_out (IN), the transposed weights w_t (IN) and what f' is taken from
     (IN: A, or Z where cbp_keeps_z), for n rows."""
     cdef Py_ssize_t at = row * CBP_STRIP * kernel.itemsize
-    kernel.matmul(d_in + at, stride, d_out + at, stride, w_t, CBP_STRIP,
+    kernel.matmul(d_in + at, stride, d_out + at, CBP_STRIP, stride, w_t, CBP_STRIP,
                   CBP_STRIP * layer.n_out, n, layer.n_out, layer.n_in, 0)
     kernel.delta(d_in + at, stride, source + at, stride, NULL, n, layer.n_in, activation_in)
 
@@ -54,7 +61,7 @@ cdef void panel_forward(const cbp_kernels *kernel, const Layer *layer, char *a_o
         kernel.gather(pack, CBP_STRIP * k_n, layer.w + (k * layer.n_out + first) * item,
                       layer.n_out, NULL, k_n, columns)
         kernel.matmul(a_out + at, stride,
-                      a_in + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, stride,
+                      a_in + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, CBP_STRIP, stride,
                       pack, CBP_STRIP, CBP_STRIP * k_n, n, k_n, columns, k > 0)
         k += PACK_ROWS
     kernel.activate(a_out + at, stride, z + at if z != NULL else NULL, stride,
@@ -76,7 +83,7 @@ cdef void panel_delta(const cbp_kernels *kernel, const Layer *layer, char *d_in,
                              layer.w + ((first + s * CBP_STRIP) * layer.n_out + k) * item,
                              layer.n_out, min(<Py_ssize_t>CBP_STRIP, columns - s * CBP_STRIP), k_n)
         kernel.matmul(d_in + at, stride,
-                      d_out + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, stride,
+                      d_out + (row * CBP_STRIP + k // CBP_STRIP * stride) * item, CBP_STRIP, stride,
                       pack, CBP_STRIP, CBP_STRIP * k_n, n, k_n, columns, k > 0)
         k += PACK_ROWS
     kernel.delta(d_in + at, stride, source + at, stride, NULL, n, columns, activation_in)

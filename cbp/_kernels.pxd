@@ -116,9 +116,9 @@ cdef extern from "cbp_kernels.h" nogil:
                         Py_ssize_t n, Py_ssize_t c) noexcept nogil
         void (*transpose)(void *wt, const void *w, Py_ssize_t row_stride, Py_ssize_t i,
                           Py_ssize_t o) noexcept nogil
-        void (*matmul)(void *z, Py_ssize_t z_stride, const void *a, Py_ssize_t a_stride,
-                       const void *b, Py_ssize_t b_row, Py_ssize_t b_stride, Py_ssize_t n,
-                       Py_ssize_t k, Py_ssize_t o, int more) noexcept nogil
+        void (*matmul)(void *z, Py_ssize_t z_stride, const void *a, Py_ssize_t a_row,
+                       Py_ssize_t a_stride, const void *b, Py_ssize_t b_row, Py_ssize_t b_stride,
+                       Py_ssize_t n, Py_ssize_t k, Py_ssize_t o, int more) noexcept nogil
         void (*activate)(void *a, Py_ssize_t stride, void *z, Py_ssize_t z_stride, const void *bias,
                          Py_ssize_t n, Py_ssize_t o, int activation) noexcept nogil
         void (*delta)(void *d, Py_ssize_t d_stride, const void *source, Py_ssize_t source_stride,

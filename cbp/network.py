@@ -517,10 +517,11 @@ class Network:
         ------
         TypeError, ValueError
             X is not finite numbers with n_inputs columns (see the class), or `out` does not fit.
+            Where X is not finite, some rows of `out` may be written.
         RuntimeError
             The network is being trained by another thread.
         """
-        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, typed=True)
+        X = _check.rows(X, self._n_inputs, self._dtype, one_row=True, typed=True, unseen=True)
         shape = (len(X), self._layers[-1].n_outputs)
         if out is None:
             out = np.empty(shape, self._dtype)
@@ -528,7 +529,8 @@ class Network:
             _check_out(out, shape, self._dtype, X)
             if np.may_share_memory(out, self._theta):
                 raise ValueError("`out` must not share memory with the network's parameters.")
-        self._core.predict(X, out, self._threads(n_threads, 2e-6 * len(X)))
+        if not self._core.predict(X, out, self._threads(n_threads, 2e-6 * len(X))):
+            _check.name_culprit(X, X, "X")
         return out
 
     def __call__(self, X: ArrayLike) -> NDArray[Any]:

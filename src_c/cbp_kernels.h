@@ -148,14 +148,15 @@ typedef struct cbp_kernels {
     void (*transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff_t i, ptrdiff_t o);
 
     /* S = A B for n rows: S[r][o] = sum over k of A[r][k] B[k][o] in blocks of 256 (rules 1-3).
-     * z, a in strips.  Element (k, o) of B is b[(o/16) b_stride + k b_row + o%16]: W itself is
+     * z in strips, and a too (a_row = 16), or rows of a matrix: element (r, k) of A is
+     * a[(k/16) a_stride + r a_row + k%16], and a_stride = 16 makes it a row.  Element (k, o) of B is b[(o/16) b_stride + k b_row + o%16]: W itself is
      * (b_row = row stride, b_stride = 16), a packed panel (16, 16 k).  B must be readable up to
      * the end of the last vector of its last row (15 elements behind).  Pad lanes of z: garbage.
      * `more`: S holds the sum of the blocks before these, which begin at a multiple of 256.
      * Bound: |S - exact| <= gamma(256 + k/256) |A||B|. */
-    void (*matmul)(void *z, ptrdiff_t z_stride, const void *a, ptrdiff_t a_stride, const void *b,
-                   ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k, ptrdiff_t o,
-                   int more);
+    void (*matmul)(void *z, ptrdiff_t z_stride, const void *a, ptrdiff_t a_row, ptrdiff_t a_stride,
+                   const void *b, ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n, ptrdiff_t k,
+                   ptrdiff_t o, int more);
     /* A = f(S + b) in place, the sums Z kept where z is not NULL; pad lanes +0.  bias may be NULL;
      * it is readable up to a multiple of 16.  CBP_SOFTMAX and CBP_LOG_SOFTMAX need all columns in one
      * call. */

@@ -78,18 +78,20 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
             dst[c * CBP_STRIP + r] = r < i ? src[r * row_stride + c] : (T)0;
 }
 
+#define LINE (64 / (int)sizeof(T))
+
 /* Vector j of a tile whose first vector starts at `p`: strips hold VPS vectors. */
 #define TILE_VECTOR(p, stride, NV, j) \
     ((p) + ((NV) <= VPS ? (j) * VW : (j) / VPS * (stride) + (j) % VPS * VW))
 
 /* The body of one k: NV loads, MR broadcasts, MR x NV FMAs. */
-#define TILE_STEP(MR, NV, A_STRIDE, a_at, b_at, b_stride)                        \
+#define TILE_STEP(MR, NV, a_of_r, b_at, b_stride)                                \
     do {                                                                         \
         V bv[NV];                                                                \
         _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++)                     \
             bv[j] = vload(TILE_VECTOR(b_at, b_stride, NV, j));                   \
         _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++) {                  \
-            V av = vset1((a_at)[r * (A_STRIDE)]);                                \
+            V av = vset1(a_of_r);                                                \
             _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++)                 \
                 acc[r][j] = vfma(av, bv[j], acc[r][j]);                          \
         }                                                                        \
@@ -108,21 +110,40 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
             vstore(at, first ? acc[r][j] : vadd(vload(at), acc[r][j]));                  \
         }
 
-/* matmul: k runs along A's columns, a strip of 16 at a time; A's rows are 16 elements apart. */
+/* Element k of row r of a tile whose rows 0, 3, 6 ... begin at `from`. */
+#define TILE_ROW(from, a_row, r) ((from)[(r) / 3] + (r) % 3 * (a_row))
+
+/* matmul: k runs along A's columns, 16 at a time, a_stride elements apart; A's rows are a_row elements
+ * apart.  Rows are addressed from every third one: base + 0, 1, 2 times one register.  What the tile
+ * below this one will read is fetched into L2 on the way: where A is a caller's array, it may be in
+ * memory, and a tile takes longer than memory does. */
 #define MATMUL_TILE(MR, NV)                                                                        \
     static void FN(CBP_CAT(matmul_##MR##x, NV))(T * z, ptrdiff_t z_stride, const T *a,             \
-                                                ptrdiff_t a_stride, const T *b, ptrdiff_t b_row,   \
-                                                ptrdiff_t b_stride, ptrdiff_t k, int more)         \
+                                                ptrdiff_t a_row, ptrdiff_t a_stride, const T *b,   \
+                                                ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t k,  \
+                                                int more)                                          \
     {                                                                                              \
+        const T *from[(MR + 2) / 3];                                                               \
+        for (int q = 0; q < (MR + 2) / 3; q++)                                                     \
+            from[q] = a + 3 * q * a_row;                                                           \
         for (ptrdiff_t done = 0; done < k; done += CBP_BLOCK, more = 1) {                          \
             ptrdiff_t left = k - done < CBP_BLOCK ? k - done : CBP_BLOCK;                          \
             V acc[MR][NV];                                                                         \
             TILE_CLEAR(MR, NV);                                                                    \
-            for (; left >= CBP_STRIP; left -= CBP_STRIP, a += a_stride)                            \
+            for (; left >= CBP_STRIP; left -= CBP_STRIP) {                                         \
+                for (int q = 0; q < (MR + 2) / 3; q++)                                             \
+                    __asm__("" : "+r"(from[q])); /* or a register for each row, and too few */     \
+                if (NV > 1)                                                                        \
+                    _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                          \
+                        _Pragma("GCC unroll 2") for (int c = 0; c < CBP_STRIP; c += LINE)          \
+                            __builtin_prefetch(TILE_ROW(from, a_row, r) + MR * a_row + c, 0, 2);   \
                 _Pragma("GCC unroll 4") for (int kk = 0; kk < CBP_STRIP; kk++, b += b_row)         \
-                    TILE_STEP(MR, NV, CBP_STRIP, a + kk, b, b_stride);                             \
+                    TILE_STEP(MR, NV, TILE_ROW(from, a_row, r)[kk], b, b_stride);                  \
+                for (int q = 0; q < (MR + 2) / 3; q++)                                             \
+                    from[q] += a_stride;                                                           \
+            }                                                                                      \
             for (int kk = 0; kk < left; kk++, b += b_row)                                          \
-                TILE_STEP(MR, NV, CBP_STRIP, a + kk, b, b_stride);                                 \
+                TILE_STEP(MR, NV, TILE_ROW(from, a_row, r)[kk], b, b_stride);                      \
             TILE_STORE(MR, NV, z, CBP_STRIP, z_stride, !more);                                     \
         }                                                                                          \
     }
@@ -142,7 +163,7 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
                     _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++)                           \
                         acc[r][j] = vload(g + r * g_row + j * VW);                                 \
             _Pragma("GCC unroll 4") for (; left > 0; left--, a += CBP_STRIP, d += CBP_STRIP)       \
-                TILE_STEP(MR, NV, 1, a, d, d_stride);                                              \
+                TILE_STEP(MR, NV, a[r], d, d_stride);                                              \
             /* Vectors of g are neighbours; ascending rows mend what a tail vector ran over. */    \
             _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                                  \
                 _Pragma("GCC unroll 8") for (int j = 0; j < NV; j++) {                             \
@@ -173,8 +194,8 @@ BOTH_TILES(1, 1) BOTH_TILES(2, 1) BOTH_TILES(3, 1) BOTH_TILES(4, 1) BOTH_TILES(5
 BOTH_TILES(7, 1) BOTH_TILES(8, 1) BOTH_TILES(9, 1) BOTH_TILES(10, 1) BOTH_TILES(11, 1)
 BOTH_TILES(12, 1)
 
-typedef void (*FN(matmul_tile))(T *, ptrdiff_t, const T *, ptrdiff_t, const T *, ptrdiff_t,
-                                ptrdiff_t, ptrdiff_t, int);
+typedef void (*FN(matmul_tile))(T *, ptrdiff_t, const T *, ptrdiff_t, ptrdiff_t, const T *,
+                                ptrdiff_t, ptrdiff_t, ptrdiff_t, int);
 typedef void (*FN(gradient_tile))(T *, ptrdiff_t, const T *, const T *, ptrdiff_t, ptrdiff_t,
                                   int);
 
@@ -201,9 +222,9 @@ static const int FN(tile_heights)[TILE_WIDTH + 1] = TILE_HEIGHTS;
 static const FN(matmul_tile) FN(matmul_tiles)[TILE_WIDTH + 1][13] = TILE_TABLE(matmul);
 static const FN(gradient_tile) FN(gradient_tiles)[TILE_WIDTH + 1][13] = TILE_TABLE(gradient);
 
-static void FN(matmul)(void *z_, ptrdiff_t z_stride, const void *a_, ptrdiff_t a_stride,
-                       const void *b_, ptrdiff_t b_row, ptrdiff_t b_stride, ptrdiff_t n,
-                       ptrdiff_t k, ptrdiff_t o, int more)
+static void FN(matmul)(void *z_, ptrdiff_t z_stride, const void *a_, ptrdiff_t a_row,
+                       ptrdiff_t a_stride, const void *b_, ptrdiff_t b_row, ptrdiff_t b_stride,
+                       ptrdiff_t n, ptrdiff_t k, ptrdiff_t o, int more)
 {
     T *z = z_;
     const T *a = a_, *b = b_;
@@ -216,7 +237,7 @@ static void FN(matmul)(void *z_, ptrdiff_t z_stride, const void *a_, ptrdiff_t a
         ptrdiff_t r = 0;
         for (ptrdiff_t t = 0; t < tiles; t++) {
             ptrdiff_t height = (n - r + tiles - t - 1) / (tiles - t);
-            FN(matmul_tiles)[width][height](z_panel + r * CBP_STRIP, z_stride, a + r * CBP_STRIP,
+            FN(matmul_tiles)[width][height](z_panel + r * CBP_STRIP, z_stride, a + r * a_row, a_row,
                                             a_stride, b_panel, b_row, b_stride, k, more);
             r += height;
         }
@@ -274,7 +295,9 @@ static void FN(bias_gradient)(void *g_, const void *d_, ptrdiff_t d_stride, ptrd
     }
 }
 
+#undef LINE
 #undef TILE_VECTOR
+#undef TILE_ROW
 #undef TILE_STEP
 #undef TILE_CLEAR
 #undef TILE_STORE

@@ -136,7 +136,7 @@ static void FN(small_forward)(const cbp_small *room, int l, ptrdiff_t rows)
     int activation = layer->activation;
     T *a = room->layers[l + 1].a;
     if (i > CBP_BLOCK) /* more than one chain: what the general way does, then f(S + b) alone */
-        FN(matmul)(a, stride, layer->a, stride, w, CBP_STRIP, strip, rows, i, left, 0);
+        FN(matmul)(a, stride, layer->a, CBP_STRIP, stride, w, CBP_STRIP, strip, rows, i, left, 0);
     for (; left > 0; left -= CBP_STRIP, a += stride, w += strip) {
         if (i > CBP_BLOCK) {
             FN(activate_columns)(a, stride, NULL, 0, w + i * CBP_STRIP, rows,

@@ -153,6 +153,40 @@ def test_out():
     np.testing.assert_array_equal(out, net.predict(X))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_inputs", [1, 15, 16, 17, 512, 1024])
+def test_rows_read_in_place(dtype, n_inputs):
+    """Rows that predict reads where they are give the bits of rows that are gathered from another
+    type."""
+    net = cbp.Network([n_inputs, 40, 3], "tanh", dtype=dtype, seed=1)
+    rows = rng.integers(-99, 99, size=(301, n_inputs))
+    in_place = net.predict(rows.astype(dtype))
+    gathered = np.empty_like(in_place)
+    assert net._core.predict(rows, gathered, 1)
+    np.testing.assert_array_equal(in_place, gathered)
+
+
+@pytest.mark.parametrize("sizes", [[20, 8, 3], [1024, 8, 3], [700, 700, 3]])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 500, 999])
+def test_what_is_not_finite_is_found_in_any_row(sizes, value, row):
+    """Through relu, which would hide it, and whatever the weights."""
+    net = cbp.Network(sizes, "relu", seed=1)
+    net.weights[0][7] = 0.0
+    rows = np.zeros((1000, sizes[0]), np.float32)
+    rows[row, 7] = value
+    with pytest.raises(ValueError, match=f"`X` must be finite, got {value} in row {row}, column 7"):
+        net.predict(rows)
+
+
+def test_sums_that_overflow_are_no_fault_of_X():
+    """Finite rows are predicted, be the sums infinite."""
+    net = cbp.Network([3, 4, 1], "relu", "identity", seed=1)
+    net.weights[0][:], net.weights[1][:] = 1.0, 1.0
+    rows = np.array([[1, 1, 1], [3e38, 3e38, 3e38]], np.float32)
+    np.testing.assert_array_equal(net.predict(rows), [[12.0], [np.inf]])
+
+
 def test_results_are_fresh():
     """Writing to X or to a result changes nothing else."""
     net, given = network(), X.copy()

@@ -86,13 +86,15 @@ static void walk(void)
     static double scalars[3];
     void *a, *b, *z, *g;
     a = fill(0, 19 * STRIDE, 1), b = fill(1, K * 64 + 16, 1), z = fill(2, 4 * STRIDE, 1);
-    kernel->matmul(z, STRIDE, a, STRIDE, b, 64, 16, N, K, 64, 0);
+    kernel->matmul(z, STRIDE, a, 16, STRIDE, b, 64, 16, N, K, 64, 0);
     tell("matmul", z, 4 * STRIDE);
-    kernel->matmul(z, STRIDE, a, STRIDE, b, 64, 16, N, 44, 64, 1);
+    kernel->matmul(z, STRIDE, a, 16, STRIDE, b, 64, 16, N, 44, 64, 1);
     tell("matmul_more", z, 4 * STRIDE);
+    kernel->matmul(z, STRIDE, a, 299, 16, b, 64, 16, N, 299, 64, 0); /* rows of a matrix */
+    tell("matmul_rows", z, 4 * STRIDE);
     for (int o = 1; o <= 16; o += 5) { /* few outputs: another way to do the same */
         memset(memory[2], 0, (size_t)STRIDE * 8);
-        kernel->matmul(z, STRIDE, a, STRIDE, b, 64, 16, N, 33, o, 0);
+        kernel->matmul(z, STRIDE, a, 16, STRIDE, b, 64, 16, N, 33, o, 0);
         kernel->activate(z, STRIDE, NULL, 0, NULL, N, o, CBP_TANH);
         tell("matmul_narrow", z, STRIDE);
     }
