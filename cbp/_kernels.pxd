@@ -87,6 +87,9 @@ cdef extern from "cbp_kernels.h" nogil:
         Py_ssize_t row_stride
         const int64_t *labels
         const Py_ssize_t *index
+        Py_ssize_t ahead
+    void cbp_fetch(const char *rows, Py_ssize_t row_bytes, const Py_ssize_t *index, Py_ssize_t n,
+                   Py_ssize_t bytes)
     ctypedef struct cbp_small_layer:
         Py_ssize_t i, o
         int activation

@@ -65,6 +65,7 @@ from cbp._kernels cimport (
     cbp_close,
     cbp_crew,
     cbp_dropout,
+    cbp_fetch,
     cbp_finish,
     cbp_fpenv_enter,
     cbp_fpenv_leave,
@@ -80,6 +81,7 @@ from cbp._kernels cimport (
     cbp_set,
     cbp_share,
     cbp_take,
+    cbp_target,
     cbp_team_size,
     cbp_wait,
 )
@@ -124,6 +126,7 @@ N_STATES = {code: 0 if code == CBP_SGD else 1 if code < CBP_ADAM else 2
 STEP_STATE = ("step", "power_1", "power_2", "power_3", "average_power")
 
 cdef enum:
+    FETCH_BYTES = 1 << 18   # of a minibatch that is fetched ahead
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
                             # any weight is touched, so that Ctrl-C need not wait for it
@@ -243,6 +246,7 @@ cdef void lay_out_step(Train *t) noexcept nogil:
         step.block = row_block(t.net, n, t.crew.threads)
     step.batch.n = n
     step.batch.target.index = t.order + t.place.row
+    step.batch.target.ahead = min(t.batch_size, t.n_rows - t.place.row - n)
     step.batch.total = <double>n
     if t.batch.weight != NULL:
         step.batch.total = t.net.kernel.weight_sum(t.batch.weight, step.batch.target.index, n)
@@ -590,6 +594,15 @@ cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
                 (t.trainable[tile.layer] & 2 and tile.strip == 0))
 
 
+cdef void fetch_ahead(const Train *t, Py_ssize_t strip) noexcept nogil:
+    """Asks for a strip of the next minibatch where it stays in the cache till it is gathered."""
+    cdef const cbp_target *target = &t.step.batch.target
+    cdef Py_ssize_t item = t.net.kernel.itemsize, row = t.net.layers[0].n_in * item
+    if target.ahead * row <= FETCH_BYTES:
+        cbp_fetch(<const char *>t.batch.x + strip * CBP_STRIP * item, row,
+                  target.index + t.step.batch.n, target.ahead, CBP_STRIP * item)
+
+
 cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
     """One task of the stage, by thread `me`."""
     cdef const Net *net = t.net
@@ -620,6 +633,8 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
         update_tile(t, tile, t.grad + at * item, layer.n_out,
                     t.grad + (layer.offset + layer.n_in * layer.n_out + tile.first) * item)
         return
+    if tile.layer == 0 and tile.first == 0 and t.batch.source == CBP_SAME:
+        fetch_ahead(t, tile.strip)
     tile_gradient(net, &t.work, tile, t.step.batch.n, scratch)
     if t.stage == GRADIENT:
         keep_tile(t, tile, scratch)

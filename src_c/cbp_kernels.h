@@ -25,6 +25,7 @@
 #define CBP_STRIP 16   /* columns in a strip; also the virtual lanes of a row's reductions */
 #define CBP_BLOCK 256  /* terms of one FMA chain; a constant of the numerical format */
 #define CBP_CHUNK 4096 /* elements of one chunk of a long scalar sum */
+#define CBP_LONG_ROW 512 /* bytes of a row from which it is fetched ahead */
 #define CBP_SMALL_ROWS 32 /* rows that go through a small net together; divides CBP_BLOCK */
 
 enum cbp_activation {
@@ -98,6 +99,7 @@ typedef struct cbp_target {
     ptrdiff_t row_stride;
     const int64_t *labels; /* each in [0, o) */
     const ptrdiff_t *index;
+    ptrdiff_t ahead;       /* rows of the next minibatch, which `index` names behind these */
 } cbp_target;
 
 /* What dropout depends on beside row and unit.  A unit is kept where its word is below `keep`. */
@@ -107,6 +109,16 @@ typedef struct cbp_dropout {
     uint64_t keep;   /* floor(p 2^32), p the probability to keep a unit; in 1 .. 2^32 */
     double factor;   /* 1 / p, rounded to T once */
 } cbp_dropout;
+
+/* Asks for `bytes` bytes of each of n rows, which are gathered next, and does not wait.  Long rows of
+ * a shuffle are where no prefetcher looks; a strip at a time they arrive while gradients are summed. */
+static inline void cbp_fetch(const char *rows, ptrdiff_t row_bytes, const ptrdiff_t *index,
+                             ptrdiff_t n, ptrdiff_t bytes)
+{
+    for (ptrdiff_t r = 0; row_bytes >= CBP_LONG_ROW && r < n; r++)
+        for (ptrdiff_t at = 0; at < bytes; at += 64)
+            __builtin_prefetch(rows + index[r] * row_bytes + at, 0, 2);
+}
 
 /* A net that fits the first-level cache, with arrays of its own (small_body.h). */
 typedef struct cbp_small_layer {

@@ -165,8 +165,9 @@ static void FN(small_backward)(const cbp_small *room, int l, ptrdiff_t rows, int
     }
 }
 
-/* The weights' gradient of hidden layer l. */
-static void FN(small_gradient)(const cbp_small *room, int l, ptrdiff_t rows, int more)
+/* The weights' gradient of hidden layer l; meanwhile rows of the next minibatch are fetched. */
+static void FN(small_gradient)(const cbp_small *room, int l, ptrdiff_t rows, int more, const T *x,
+                               const ptrdiff_t *next, ptrdiff_t n_next)
 {
     const cbp_small_layer *layer = &room->layers[l];
     T *g = (T *)room->chain + layer->place;
@@ -177,6 +178,9 @@ static void FN(small_gradient)(const cbp_small *room, int l, ptrdiff_t rows, int
         const T *a = layer->a;
         for (ptrdiff_t left = layer->i; left > 0; left -= CBP_STRIP, a += room->stride) {
             int height = left < CBP_STRIP ? (int)left : CBP_STRIP;
+            if (l == 0 && so == 0)
+                cbp_fetch((const char *)(x + layer->i - left), layer->i * sizeof(T), next, n_next,
+                          CBP_STRIP * sizeof(T));
             for (int v = 0; v < vectors; v += FN(tile_width)) {
                 int width = vectors - v < FN(tile_width) ? vectors - v : FN(tile_width);
                 int most = FN(tile_heights)[width], tiles = (height + most - 1) / most, r = 0;
@@ -401,6 +405,8 @@ static void FN(small_sweep)(const cbp_small *room, int loss, void *row_loss, con
         ptrdiff_t rows = n - done < CBP_SMALL_ROWS ? n - done : CBP_SMALL_ROWS;
         int more = done % CBP_BLOCK != 0;
         const ptrdiff_t *index = target->index + done;
+        ptrdiff_t next = n + target->ahead - done - rows;
+        next = next < CBP_SMALL_ROWS ? next : CBP_SMALL_ROWS;
         T *t = room->target;
         FN(gather)(first->a, room->stride, x, first->i, index, rows, first->i);
         for (ptrdiff_t r = 0; r < rows; r++)
@@ -415,7 +421,7 @@ static void FN(small_sweep)(const cbp_small *room, int loss, void *row_loss, con
         FN(small_output)(room, loss, (T *)row_loss + done, target->rows == NULL,
                          (const T *)scale + done, rows, more);
         for (int l = last - 1; l >= 0; l--) {
-            FN(small_gradient)(room, l, rows, more);
+            FN(small_gradient)(room, l, rows, more, x, index + rows, next);
             if (l > 0)
                 FN(small_backward)(room, l, rows, more);
         }
