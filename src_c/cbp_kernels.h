@@ -232,9 +232,10 @@ typedef struct cbp_kernels {
     void (*small_sweep)(const cbp_small *room, int loss, void *row_loss, const void *x,
                         const cbp_target *target, const void *scale, ptrdiff_t n);
     /* `steps` steps of the smallest nets (tiny_body.h), of n <= 16 rows each, weights and biases
-     * treated alike; the room's arrays are laid out like theta, `columns` holds 8 minibatches.  The
-     * batch sum of each step's loss is in `losses`.  Returns how many were made: `steps`, or those
-     * before the first whose loss is not finite. */
+     * treated alike; the room's arrays are laid out like theta, `columns` holds 8 minibatches,
+     * row_loss the losses of their rows (8 times 16).  The batch sum of each step's loss is in
+     * `losses`.  Returns how many were made: `steps`, or those before the first whose loss is not
+     * finite. */
     ptrdiff_t (*tiny_steps)(const cbp_small *room, int loss, int optimizer, void *state_1,
                             void *state_2, const cbp_hyper *hyper, void *row_loss, const void *x,
                             const cbp_target *target, const void *scale, ptrdiff_t n,

@@ -227,6 +227,3 @@ static void FN(update)(int optimizer, void *theta, void *s1, void *s2, const voi
     }
 #undef CBP_RUN
 }
-
-#undef TINY
-#undef TINY_ROOT

@@ -122,6 +122,26 @@ def test_a_loss_that_is_not_finite_leaves_the_last_update(hidden):
     assert digest(net.theta) == digest(start.theta) and np.isfinite(net.theta).all()
 
 
+@needs_threads
+@TYPES
+def test_a_huge_loss_is_no_infinite_one(isa, dtype):
+    """Losses near the end of the type's range go on, with the bits of the general way."""
+    results = []
+    for n_threads in (1, 2):
+        net = Net((3, 4, 2), ("tanh", "identity"), dtype)
+        loop, _ = net.loop("squared_error", batch_size=4, shuffle=False,
+                           hyper={"learning_rate": float(np.finfo(dtype).tiny)})  # fmt: skip
+        X, target = net.data(160)
+        target[37, 0] = 0.9 * np.sqrt(np.finfo(dtype).max)
+        losses = np.zeros(1)
+        bind(loop, X, target)
+        loop.run(losses, 0.0, n_threads)
+        assert loop.small_used == (n_threads == 1)
+        assert losses[0] > np.finfo(dtype).max / 500 and loop.step == 40
+        results.append(digest(net.theta, losses))
+    assert results[0] == results[1]
+
+
 @pytest.mark.parametrize("hidden", [4, 16], ids=("tiny", "small"))
 def test_a_batch_without_weight_changes_nothing(hidden):
     """Neither parameters nor states nor the step's number (numerics.md, rule 9)."""
