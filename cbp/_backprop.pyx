@@ -1180,7 +1180,9 @@ cdef class Predictor:
         cdef const cbp_kernels *kernel = core.net.kernel
         cdef int l, L = core.net.n_layers
         cdef uint64_t before
-        cdef bint fits
+        cdef const char *a
+        cdef Py_ssize_t a_stride
+        cdef bint fits, in_place
         cdef object shape
         if (not self.small or core.writers or type(x) is not self.ndarray
                 or (out is not None and type(out) is not self.ndarray) or view_of(x, &source)):
@@ -1201,17 +1203,26 @@ cdef class Predictor:
                     * core.itemsize)      # `predict` refuses to write over the parameters
             if fits:
                 before = cbp_fpenv_enter()
-                fits = kernel.finite(source.buf, self.n_in)
-                if fits:
-                    kernel.gather(self.work.a[0], self.work.stride, source.buf, self.n_in, NULL, 1,
+                in_place = core.net.inputs == NULL
+                a, a_stride = <const char *>source.buf, CBP_STRIP
+                if not in_place:
+                    fits = kernel.finite(source.buf, self.n_in)
+                    a, a_stride = self.work.a[0], self.work.stride
+                    kernel.gather(self.work.a[0], a_stride, source.buf, self.n_in, NULL, 1,
                                   self.n_in)
-                    if core.net.inputs != NULL:
-                        kernel.affine(self.work.a[0], self.work.stride, core.net.inputs, 1,
-                                      self.n_in)
-                    for l in range(L):
-                        dense_forward(kernel, &core.net.layers[l], self.work.a[l + 1], NULL,
-                                      self.work.a[l], self.work.stride, 0, 1,
-                                      core.net.layers[l].activation)
+                    kernel.affine(self.work.a[0], a_stride, core.net.inputs, 1, self.n_in)
+                for l in range(L):
+                    dense_sums(kernel, &core.net.layers[l], self.work.a[l + 1], self.work.stride, a,
+                               CBP_STRIP, a_stride, 1)
+                    if in_place and l == 0 and not kernel.finite(self.work.a[1], CBP_STRIP):
+                        fits = kernel.finite(source.buf, self.n_in)    # see forward_block
+                    if not fits:
+                        break
+                    a, a_stride = self.work.a[l + 1], self.work.stride
+                    kernel.activate(self.work.a[l + 1], a_stride, NULL, a_stride,
+                                    core.net.layers[l].b, 1, core.net.layers[l].n_out,
+                                    core.net.layers[l].activation)
+                if fits:
                     if core.net.outputs != NULL:
                         kernel.affine(self.work.a[L], self.work.stride, core.net.outputs, 1,
                                       self.n_out)

@@ -188,6 +188,58 @@ VEC_OP T FN(row_max)(const T *row, ptrdiff_t stride, ptrdiff_t o)
     return FN(max16)(m);
 }
 
+/* The sum over a row's up to 16 outputs where x[j] holds output j of VW rows: the tree of rule 7,
+ * absent lanes left out. */
+VEC_OP V FN(tree_of_columns)(V *x, int o)
+{
+    _Pragma("GCC unroll 4") for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
+        for (int j = 0; j < h && j + h < o; j++)
+            x[j] = vadd(x[j], x[j + h]);
+    return x[0];
+}
+
+/* Softmax of S + b where o <= VW: rows in the lanes, the same operations as in softmax, which works on
+ * more.  `count` >= o columns are computed, so that they stay in registers: those behind o are -Inf,
+ * whose e is +0. */
+VEC_OP void FN(softmax_rows)(int count, T *a, const T *bias, ptrdiff_t rows, int o)
+{
+    V x[VW], part[CBP_STRIP];
+    FN(turn)(x, a, CBP_STRIP, rows);
+    _Pragma("GCC unroll 16") for (int j = 0; j < count; j++) {
+        V sum = bias ? vadd(x[j], vset1(bias[j])) : x[j];
+        x[j] = j < o ? sum : vset1((T)-__builtin_inf());
+        part[j] = vmax(x[j], vset1((T)-__builtin_inf()));
+    }
+    _Pragma("GCC unroll 4") for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
+        for (int j = 0; j < h && j + h < count; j++)
+            part[j] = vmax(part[j], part[j + h]);
+    V m = part[0];
+    _Pragma("GCC unroll 16") for (int j = 0; j < count; j++)
+        part[j] = x[j] = FN(vexp)(vsub(x[j], m));
+    V total = FN(tree_of_columns)(part, count);
+    _Pragma("GCC unroll 16") for (int j = 0; j < VW; j++)
+        x[j] = j < count ? vdiv(x[j], total) : vset1((T)0);
+    FN(vtranspose)(x);
+    for (int q = 0; q < VW && q < rows; q++) {
+        vstore(a + q * CBP_STRIP, x[q]);
+        for (int j = 1; j < VPS; j++)
+            vstore(a + q * CBP_STRIP + j * VW, vset1((T)0));
+    }
+}
+
+static void FN(softmax_columns)(T *a, const T *bias, ptrdiff_t n, int o)
+{
+    for (; n > 0; n -= VW, a += VW * CBP_STRIP)
+        if (VW >= 4 && o <= 4)
+            FN(softmax_rows)(VW < 4 ? VW : 4, a, bias, n, o);
+        else if (VW >= 8 && o <= 8)
+            FN(softmax_rows)(VW < 8 ? VW : 8, a, bias, n, o);
+        else if (VW >= 16 && o <= 12)
+            FN(softmax_rows)(VW < 12 ? VW : 12, a, bias, n, o);
+        else
+            FN(softmax_rows)(VW, a, bias, n, o);
+}
+
 /* softmax: e / sum(e), e = exp(x - max), true division. */
 static void FN(softmax)(T *a, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t o)
 {
@@ -243,6 +295,10 @@ static void FN(log_softmax)(T *a, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t o)
 static void FN(activate)(void *a, ptrdiff_t stride, void *z, ptrdiff_t z_stride, const void *bias,
                          ptrdiff_t n, ptrdiff_t o, int activation)
 {
+    if (activation == CBP_SOFTMAX && o <= VW && n > 1 && !z) {
+        FN(softmax_columns)(a, bias, n, (int)o);
+        return;
+    }
     FN(activate_columns)(a, stride, z, z_stride, bias, n, o, activation);
     if (activation == CBP_SOFTMAX)
         FN(softmax)(a, stride, n, o);

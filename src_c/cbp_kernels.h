@@ -161,9 +161,10 @@ typedef struct cbp_kernels {
 
     /* S = A B for n rows: S[r][o] = sum over k of A[r][k] B[k][o] in blocks of 256 (rules 1-3).
      * z in strips, and a too (a_row = 16), or rows of a matrix: element (r, k) of A is
-     * a[(k/16) a_stride + r a_row + k%16], and a_stride = 16 makes it a row.  Element (k, o) of B is b[(o/16) b_stride + k b_row + o%16]: W itself is
-     * (b_row = row stride, b_stride = 16), a packed panel (16, 16 k).  B must be readable up to
-     * the end of the last vector of its last row (15 elements behind).  Pad lanes of z: garbage.
+     * a[(k/16) a_stride + r a_row + k%16], a_stride = 16.  Element (k, o) of B is
+     * b[(o/16) b_stride + k b_row + o%16]: W itself is (b_row = row stride, b_stride = 16), a
+     * packed panel (16, 16 k).  B must be readable up to the end of the last vector of its last
+     * row (15 elements behind).  Pad lanes of z: garbage.
      * `more`: S holds the sum of the blocks before these, which begin at a multiple of 256.
      * Bound: |S - exact| <= gamma(256 + k/256) |A||B|. */
     void (*matmul)(void *z, ptrdiff_t z_stride, const void *a, ptrdiff_t a_row, ptrdiff_t a_stride,

@@ -114,16 +114,6 @@ static void FN(binary_head)(T *d, ptrdiff_t d_stride, T *row_loss, const T *z, p
 #define HEAD_FLOOR -600.0
 #endif
 
-/* The sum over a row's up to 16 outputs where x[j] holds output j of VW rows: the tree of rule 7,
- * absent lanes left out. */
-VEC_OP V FN(tree_of_columns)(V *x, int o)
-{
-    _Pragma("GCC unroll 4") for (int h = CBP_STRIP / 2; h >= 1; h /= 2)
-        for (int j = 0; j < h && j + h < o; j++)
-            x[j] = vadd(x[j], x[j + h]);
-    return x[0];
-}
-
 /* Whether the row of targets counts. */
 VEC_OP int FN(whole)(const T *t, ptrdiff_t o)
 {
