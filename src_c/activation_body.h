@@ -198,9 +198,9 @@ VEC_OP V FN(tree_of_columns)(V *x, int o)
     return x[0];
 }
 
-/* Softmax of S + b where o <= VW: rows in the lanes, the same operations as in softmax, which works on
- * more.  `count` >= o columns are computed, so that they stay in registers: those behind o are -Inf,
- * whose e is +0. */
+/* Softmax of S + b where o <= VW: rows in the lanes, the operations of softmax, which works on more.
+ * `count` >= o columns are computed, so that they stay in registers: those behind o are -Inf, whose
+ * e is +0. */
 VEC_OP void FN(softmax_rows)(int count, T *a, const T *bias, ptrdiff_t rows, int o)
 {
     V x[VW], part[CBP_STRIP];

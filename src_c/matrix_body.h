@@ -137,10 +137,10 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
     _Pragma("GCC unroll 4") for (int q = 0; q < (MR + 2) / 3; q++)             \
         __asm__("" : "=r"((from)[q]) : "0"((from)[q] + (by)))
 
-/* matmul: k runs along A's columns, 16 at a time, a_stride elements apart; A's rows are a_row elements
- * apart.  Rows are addressed from every third one: base + 0, 1, 2 times one register.  What the tile
- * below this one will read is fetched into L2 on the way: where A is a caller's array, it may be in
- * memory, and a tile takes longer than memory does. */
+/* matmul: k runs along A's columns, 16 at a time, a_stride elements apart; A's rows are a_row
+ * elements apart.  Rows are addressed from every third one: base + 0, 1, 2 times one register.  What
+ * the tile below this one will read is fetched into L2 on the way: where A is a caller's array, it
+ * may be in memory, and a tile takes longer than memory does. */
 #define MATMUL_BODY(MR, NV, a_row)                                                                 \
     const T *from[(MR + 2) / 3];                                                                   \
     for (int q = 0; q < (MR + 2) / 3; q++)                                                         \
@@ -154,7 +154,7 @@ static void FN(transpose)(void *wt, const void *w, ptrdiff_t row_stride, ptrdiff
                 _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++)                              \
                     _Pragma("GCC unroll 2") for (int c = 0; c < CBP_STRIP; c += LINE)              \
                         __builtin_prefetch(TILE_ROW(from, a_row, r) + MR * (a_row) + c, 0, 2);     \
-            _Pragma("GCC unroll 4") for (int kk = 0; kk < CBP_STRIP; kk++, b += b_row)              \
+            _Pragma("GCC unroll 4") for (int kk = 0; kk < CBP_STRIP; kk++, b += b_row)             \
                 TILE_STEP(MR, NV, TILE_ROW(from, a_row, r)[kk], b, b_stride);                      \
             TILE_ADVANCE(MR, from, a_stride);                                                      \
         }                                                                                          \
