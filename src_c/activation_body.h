@@ -16,6 +16,17 @@ VEC_OP V FN(plain_activation)(V z, int activation)
     }
 }
 
+/* The same of n vectors, n <= 8 known to the compiler. */
+VEC_OP void FN(plain_activations)(int n, V *z, int activation)
+{
+    if (activation == CBP_TANH) {
+        FN(vtanhs)(n, z);
+        return;
+    }
+    for (int j = 0; j < n; j++)
+        z[j] = FN(plain_activation)(z[j], activation);
+}
+
 VEC_OP V FN(activation)(V z, int activation)
 {
     switch (activation) {
@@ -125,7 +136,17 @@ VEC_OP void FN(activate_strip)(T *a, T *z, const T *bias, ptrdiff_t n, ptrdiff_t
         }
         V b = bias ? vload(bias + j * VW) : vset1((T)0);
         VM present = FN(present)(columns, j);
-        for (ptrdiff_t r = 0; r < n; r++) {
+        ptrdiff_t r = 0;
+        for (; activation == CBP_TANH && columns == CBP_STRIP && !z && r + 8 <= n; r += 8) {
+            T *at = a + r * CBP_STRIP + j * VW;
+            V f[8];
+            for (int q = 0; q < 8; q++)
+                f[q] = bias ? vadd(vload(at + q * CBP_STRIP), b) : vload(at + q * CBP_STRIP);
+            FN(vtanhs)(8, f);
+            for (int q = 0; q < 8; q++)
+                vstore(at + q * CBP_STRIP, f[q]);
+        }
+        for (; r < n; r++) {
             ptrdiff_t at = r * CBP_STRIP + j * VW;
             V sum = vload(a + at);
             if (bias)
@@ -351,6 +372,14 @@ VEC_OP V FN(applied)(V x, int slope, int activation)
 VEC_OP void FN(apply_known)(T *y, const T *x, ptrdiff_t c, int slope, int activation)
 {
     ptrdiff_t j = 0;
+    for (; activation == CBP_TANH && !slope && j + 8 * VW <= c; j += 8 * VW) {
+        V f[8];
+        for (int q = 0; q < 8; q++)
+            f[q] = vload(x + j + q * VW);
+        FN(vtanhs)(8, f);
+        for (int q = 0; q < 8; q++)
+            vstore(y + j + q * VW, f[q]);
+    }
     for (; j + VW <= c; j += VW)
         vstore(y + j, FN(applied)(vload(x + j), slope, activation));
     if (j < c)

@@ -139,19 +139,35 @@ VEC_OP V FN(vsigmoid)(V x)
     return vmul(vfma(a, error, a), vfrom_bits(visub(viset1(ONE_BITS), rest)));
 }
 
-/* 1 - e^y = *h + *l for y <= 0, to about 0.4 ULP of *h.  k stops where 1 - 2^k is still exact;
- * below it r leaves its interval, and 2^k makes the polynomial's error there nothing. */
-VEC_OP void FN(one_minus_exp)(V y, V *h, V *l)
+/* 1 - e^y = h + l for y <= 0, to about 0.4 ULP of h.  k stops where 1 - 2^k is still exact;
+ * below it r leaves its interval, and 2^k makes the polynomial's error there nothing.
+ *
+ * Of n vectors, operation by operation: a CPU looks some hundred operations ahead, and finds more to
+ * do there than in n chains one behind the other (tanh of 8 vectors: 25 cycles each instead of 31). */
+VEC_OP void FN(one_minus_exps)(int n, const V *x, V *h, V *l)
 {
-    y = vmax(vset1(EXPM1_LOWEST), y);
-    V z = vmax(vset1(MAGIC + EXPM1_LOWEST_K), FN(exp_rounded)(y));
-    V s = FN(exp_power)(z), r = FN(exp_remainder)(y, z);
-    V r2 = vmul(r, r), q = FN(exp_polynomial)(r);
-    V t = vfma(r2, q, r), tl = vfma(r2, q, vsub(r, t));
-    V a = vsub(vset1(1), s);
-    *h = vfnma(s, t, a);
-    *l = vfnma(s, tl, vfnma(s, t, vsub(a, *h)));
+    V y[8], z[8], r[8], t[8];
+    for (int j = 0; j < n; j++)
+        y[j] = vmax(vset1(EXPM1_LOWEST), x[j]);
+    for (int j = 0; j < n; j++)
+        z[j] = vmax(vset1(MAGIC + EXPM1_LOWEST_K), FN(exp_rounded)(y[j]));
+    for (int j = 0; j < n; j++)
+        r[j] = FN(exp_remainder)(y[j], z[j]);
+    for (int j = 0; j < n; j++)
+        y[j] = FN(exp_polynomial)(r[j]);
+    for (int j = 0; j < n; j++) {
+        V r2 = vmul(r[j], r[j]);
+        t[j] = vfma(r2, y[j], r[j]);
+        r[j] = vfma(r2, y[j], vsub(r[j], t[j]));
+    }
+    for (int j = 0; j < n; j++) {
+        V s = FN(exp_power)(z[j]), a = vsub(vset1(1), s);
+        h[j] = vfnma(s, t[j], a);
+        l[j] = vfnma(s, r[j], vfnma(s, t[j], vsub(a, h[j])));
+    }
 }
+
+VEC_OP void FN(one_minus_exp)(V y, V *h, V *l) { FN(one_minus_exps)(1, &y, h, l); }
 
 /* e^x - 1 for -Inf <= x <= 0. */
 VEC_OP V FN(vexpm1)(V x)
@@ -162,18 +178,34 @@ VEC_OP V FN(vexpm1)(V x)
     return vfrom_bits(vior(vbits(vadd(h, l)), sign));
 }
 
-/* tanh x, from |x| and with the sign put back: with n + nl = 1 - e^-2|x| it is (n + nl) / (d + dl),
- * d + dl = 2 - (n + nl).  a + a error is 1 / (d + dl); the product with n + nl is rounded once. */
+/* tanh of n vectors, n <= 8 known to the compiler; from |x| and with the sign put back: with
+ * h + l = 1 - e^-2|x| it is (h + l) / (d + dl), d + dl = 2 - (h + l).  a + a error is 1 / (d + dl);
+ * the product with h + l is rounded once. */
+VEC_OP void FN(vtanhs)(int n, V *x)
+{
+    V h[8], l[8], d[8], a[8];
+    for (int j = 0; j < n; j++) {
+        V y = vfrom_bits(vior(vbits(x[j]), viset1(SIGN_BITS)));
+        d[j] = vadd(y, y);
+    }
+    FN(one_minus_exps)(n, d, h, l);
+    for (int j = 0; j < n; j++) {
+        d[j] = vsub(vset1(2), h[j]);
+        a[j] = vdiv(vset1(1), d[j]);
+    }
+    for (int j = 0; j < n; j++) {
+        V dl = vsub(vsub(vsub(vset1(2), d[j]), h[j]), l[j]);
+        V error = vfnma(a[j], dl, vfnma(a[j], d[j], vset1(1)));
+        V small = vfma(vmul(h[j], a[j]), error, vmul(l[j], a[j]));
+        VI sign = viand(vbits(x[j]), viset1(SIGN_BITS));
+        x[j] = vfrom_bits(vior(vbits(vfma(h[j], a[j], small)), sign));
+    }
+}
+
 VEC_OP V FN(vtanh)(V x)
 {
-    VI sign = viand(vbits(x), viset1(SIGN_BITS));
-    V n, nl, y = vfrom_bits(vior(vbits(x), viset1(SIGN_BITS)));
-    FN(one_minus_exp)(vadd(y, y), &n, &nl);
-    V d = vsub(vset1(2), n), dl = vsub(vsub(vsub(vset1(2), d), n), nl);
-    V a = vdiv(vset1(1), d);
-    V error = vfnma(a, dl, vfnma(a, d, vset1(1)));
-    V small = vfma(vmul(n, a), error, vmul(nl, a));
-    return vfrom_bits(vior(vbits(vfma(n, a, small)), sign));
+    FN(vtanhs)(1, &x);
+    return x;
 }
 
 /* q of log(1 + f) = f + f^2 q(f), -0.25 <= f < 0.5: relative error of it all 2^-27.5 (float),

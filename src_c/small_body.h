@@ -88,13 +88,15 @@ VEC_OP void FN(small_ahead)(int high, int wide, T *out, const T *a, ptrdiff_t st
     V acc[8][2];
     FN(small_sums)(high, wide, acc, a, stride, w, k);
     for (int j = 0; j < wide; j++) {
-        V bias = vload(w + k * CBP_STRIP + j * VW);
+        V f[8], bias = vload(w + k * CBP_STRIP + j * VW);
         VM present = FN(present)(columns, v + j);
+        for (int r = 0; r < high; r++)
+            f[r] = vadd(acc[r][j], bias);
+        FN(plain_activations)(high, f, activation);
         for (int r = 0; r < high; r++) {
-            V f = FN(plain_activation)(vadd(acc[r][j], bias), activation);
             if (activation == CBP_SIGMOID) /* the others leave a pad lane's 0 alone */
-                f = vsel(present, f, vset1((T)0));
-            vstore(out + r * CBP_STRIP + j * VW, f);
+                f[r] = vsel(present, f[r], vset1((T)0));
+            vstore(out + r * CBP_STRIP + j * VW, f[r]);
         }
     }
 }
