@@ -171,11 +171,13 @@ cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept no
         most = max(most, 360)     # each block packs the weights anew
     if threads > 1:
         share = (n + 4 * threads - 1) // (4 * threads)
-        share = (share + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
         most = min(most, max(share, 2 * ROW_GROUP))
     if n <= most:
         return max(n, 1)
     blocks = (n + most - 1) // most
+    if threads > 1:               # as many for each: 24 + 8 rows of 32 were 1.1, not 1.4 times as
+        blocks = (blocks + threads - 1) // threads * threads     # fast as one thread
+        return (n + blocks - 1) // blocks
     return ((n + blocks - 1) // blocks + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
 
 
