@@ -127,6 +127,7 @@ STEP_STATE = ("step", "power_1", "power_2", "power_3", "average_power")
 
 cdef enum:
     FETCH_BYTES = 1 << 18   # of a minibatch that is fetched ahead
+    FETCH_WEIGHTS = 1 << 22 # bytes of parameters from which a tile's are fetched: 1 % at 2048 × 2048
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
                             # any weight is touched, so that Ctrl-C need not wait for it
@@ -594,6 +595,19 @@ cdef bint idle_tile(const Train *t, const Tile *tile) noexcept nogil:
                 (t.trainable[tile.layer] & 2 and tile.strip == 0))
 
 
+cdef void fetch_weights(const Train *t, const Tile *tile) noexcept nogil:
+    """Asks for a tile's weights and states, which the update finds in the cache then."""
+    cdef const Layer *layer = &t.net.layers[tile.layer]
+    cdef Py_ssize_t item = t.net.kernel.itemsize, first = tile.strip * CBP_STRIP
+    cdef Py_ssize_t at = (layer.offset + first * layer.n_out + tile.first) * item
+    cdef Py_ssize_t n = min(<Py_ssize_t>CBP_STRIP, layer.n_in - first), row = layer.n_out * item
+    cbp_fetch(t.net.layers[0].w + at, row, NULL, n, tile.columns * item)
+    if t.state_1 != NULL:
+        cbp_fetch(t.state_1 + at, row, NULL, n, tile.columns * item)
+    if t.state_2 != NULL:
+        cbp_fetch(t.state_2 + at, row, NULL, n, tile.columns * item)
+
+
 cdef void fetch_ahead(const Train *t, Py_ssize_t strip) noexcept nogil:
     """Asks for a strip of the next minibatch where it stays in the cache till it is gathered."""
     cdef const cbp_target *target = &t.step.batch.target
@@ -635,6 +649,8 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
         return
     if tile.layer == 0 and tile.first == 0 and t.batch.source == CBP_SAME:
         fetch_ahead(t, tile.strip)
+    if t.stage == TILES and t.n_parameters * item > FETCH_WEIGHTS:
+        fetch_weights(t, tile)
     tile_gradient(net, &t.work, tile, t.step.batch.n, scratch)
     if t.stage == GRADIENT:
         keep_tile(t, tile, scratch)

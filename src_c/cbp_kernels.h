@@ -117,7 +117,7 @@ static inline void cbp_fetch(const char *rows, ptrdiff_t row_bytes, const ptrdif
 {
     for (ptrdiff_t r = 0; row_bytes >= CBP_LONG_ROW && r < n; r++)
         for (ptrdiff_t at = 0; at < bytes; at += 64)
-            __builtin_prefetch(rows + index[r] * row_bytes + at, 0, 2);
+            __builtin_prefetch(rows + (index ? index[r] : r) * row_bytes + at, 0, 2);
 }
 
 /* A net that fits the first-level cache, with arrays of its own (small_body.h). */
