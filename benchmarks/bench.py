@@ -488,7 +488,9 @@ def main() -> None:
     compare = commands.add_parser("compare", help="compare cbp's times in two JSON files")
     compare.add_argument("files", nargs=2)
     compare.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    plots = commands.add_parser("plots", help="draw time against width, batch and threads")
+    plots = commands.add_parser(
+        "plots", help="print README's table; draw time against width, batch and threads"
+    )
     plots.add_argument("files", nargs="+")
     plots.add_argument("--folder", default="plots")
     options = parser.parse_args()
@@ -498,7 +500,9 @@ def main() -> None:
     elif options.command == "compare":
         print(report.comparison(*map(read, options.files), options.clock))
     elif options.command == "plots":
-        report.plots([read(path) for path in options.files], Path(options.folder))
+        results = [read(path) for path in options.files]
+        print(report.short_table(results))
+        report.plots(results, Path(options.folder))
     else:
         if options.threads < 1 or len(cpus(options.threads) or range(options.threads)) < (
             options.threads

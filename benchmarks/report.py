@@ -123,6 +123,44 @@ def tables(result: dict[str, Any], clock: str) -> str:
     return "\n".join(out + ([""] + refused if refused else []))
 
 
+# What README shows of the cells: enough to see where the gain is, and where there is none.
+SHOWN = (
+    "4-16-3 relu/softmax_ce momentum b8", "4-16-3 relu/softmax_ce momentum b32",
+    "30-16-1 relu/sigmoid_bce adam b32", "2-2-1 tanh/sigmoid_bce momentum b4",
+    "64-64-10 relu/softmax_ce adam b32", "64-64-10 relu/softmax_ce adam b200",
+    "10-64-64-1 relu/linear_quad adam b32", "784-30-10 sigmoid/sigmoid_quad sgd b10",
+    "784-128-10 relu/softmax_ce adam b32", "784-128-10 relu/softmax_ce adam b128",
+    "784-256-128-10 relu/softmax_ce adam b32", "784-256-128-10 relu/softmax_ce adam b512",
+    "1024-2048-2048-2048-1000 relu/softmax_ce adam b256",
+)  # fmt: skip
+
+
+def short_table(results: list[dict[str, Any]]) -> str:
+    """Return README's table: µs of cbp, of the best peer, of scikit-learn and PyTorch."""
+    cells = [cell for result in results for cell in result.get("cells", ())
+             if cell["threads"] == 1 and cell["dtype"] == "float32" and "cbp" in cell["wall"]]  # fmt: skip
+    out = ["| | cbp | best peer | ratio | scikit-learn | PyTorch eager |", "|" + "---|" * 6]
+    for cell in cells:
+        job, _, name = cell["cell"].partition(" ")
+        net, _, rest = name.partition(" ")
+        rows = f"{cell['batch']:,} rows" if cell["batch"] > 1 else "one row"
+        label = f"{rows} through {net}"
+        if job == "train":
+            if name not in SHOWN:
+                continue
+            label = f"{net}, batch {cell['batch']}, {rest.split()[1]}"
+        times = cell["wall"]
+        peer = best_peer(cell, "wall")
+        best, ratio = "", ""
+        if peer:
+            best = f"{peer} {number(median(times[peer]))}"
+            ratio = f"{median(ratios(cell, peer, 'wall')):.2f}"
+        others = [number(median(times[o])) if o in times else "" for o in ("sklearn", "torch")]
+        out.append(f"| {label} | {number(median(times['cbp']))} | {best} | {ratio} | "
+                   + " | ".join(others) + " |")  # fmt: skip
+    return "\n".join(out)
+
+
 def heading(result: dict[str, Any]) -> str:
     """Return the machine in one line."""
     m = result["machine"]
@@ -388,6 +426,8 @@ def plots(results: list[dict[str, Any]], folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    matplotlib.rcParams["svg.hashsalt"] = "cbp"  # one drawing, one file
+
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
 
@@ -396,7 +436,7 @@ def plots(results: list[dict[str, Any]], folder: Path) -> None:
         axes.grid(True, which="both", alpha=0.3)
         axes.legend()
         figure.tight_layout()
-        figure.savefig(folder / name)
+        figure.savefig(folder / name, metadata={"Date": None})
         pyplot.close(figure)
         drawn.append(name)
 
@@ -417,6 +457,10 @@ def plots(results: list[dict[str, Any]], folder: Path) -> None:
             points = sorted((c["batch"], median(c["wall"][name]) / c["batch"]) for c in mid
                             if name in c["wall"])  # fmt: skip
             axes.loglog(*zip(*points), marker="o", label=name)
+        batches = sorted({c["batch"] for c in mid})
+        axes.set_xticks(batches, [str(batch) for batch in batches])
+        axes.set_yticks([4, 5, 6, 8, 10, 15, 20], ["4", "5", "6", "8", "10", "15", "20"])
+        axes.minorticks_off()
         save(figure, axes, "batch.svg", "batch, 784-128-10 relu Adam, 1 thread", "µs a row")
     one = {c["cell"]: c for c in cells if c["threads"] == 1}
     more = [c for c in cells if c["threads"] > 1 and c["cell"] in one]
@@ -428,5 +472,7 @@ def plots(results: list[dict[str, Any]], folder: Path) -> None:
                 for c in more if name in c["wall"] and name in one[c["cell"]]["wall"]
             )  # fmt: skip
             axes.semilogx(*zip(*points), marker="o", linestyle="", label=name)
+        axes.set_xticks([1e7, 1e8, 1e9])
+        axes.minorticks_off()
         save(figure, axes, "threads.svg", "flop of a step", f"speed-up by {more[0]['threads']} threads")  # fmt: skip
     print("drawn: " + (", ".join(str(folder / name) for name in drawn) or "nothing to draw"))

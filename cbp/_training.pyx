@@ -128,6 +128,7 @@ STEP_STATE = ("step", "power_1", "power_2", "power_3", "average_power")
 cdef enum:
     FETCH_BYTES = 1 << 18   # of a minibatch that is fetched ahead
     FETCH_WEIGHTS = 1 << 22 # bytes of parameters from which a tile's are fetched: 1 % at 2048 × 2048
+    TRIAL_PHASES = 8        # of a window in which a team is tried: some steps
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
                             # any weight is touched, so that Ctrl-C need not wait for it
@@ -140,6 +141,7 @@ cdef enum:
 cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
 cdef double FIRST_REST_SECONDS = 0.03
 cdef double MOST_REST_SECONDS = 0.5
+cdef double TRIAL_SECONDS = 0.25     # between two trials of a team that helps: costs it 0.3 %
 
 
 class Diverged(ArithmeticError):
@@ -188,6 +190,17 @@ ctypedef struct Place:
     double loss_sum, weight_sum
 
 
+# How thread 0 judges whether the others help, from one run to the next.
+ctypedef struct Judge:
+    double window, waited      # when the window of time began; seconds of it spent waiting
+    uint32_t phase             # where the team was then
+    bint awake                 # whether the window before was the team's, too
+    double since               # when the present wait became long, or 0
+    double rest, until         # how long the others rest next; until when they do
+    double speed               # phases a second with them, while it tries alone; else 0
+    double trial               # when it tries again
+
+
 ctypedef struct Train:
     const Net *net
     Work work
@@ -202,6 +215,7 @@ ctypedef struct Train:
     Step step
     Place place
     cbp_crew crew
+    Judge judge                # thread 0's
     int stage, phase           # of the team; of the sweep
     int optimizer, shuffle, team, abort, diverged
     int stop                   # whether the run shall end behind the step under way
@@ -659,30 +673,38 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
                     scratch + (CBP_STRIP * tile.columns + CBP_STRIP) * item)
 
 
-# How thread 0 judges whether the others help: what it waited for them in a window of time.
-ctypedef struct Judge:
-    double window, waited      # when the window began; seconds of it spent waiting
-    double since               # when the present wait became long, or 0
-    double rest, until         # how long the others rest next; until when they do
-
-
-cdef void judge(Train *t, Judge *j) noexcept nogil:
-    """Lets the others rest for a while where thread 0 waits for them most of the time: they have
-    lost their cores to other programs.  Nothing but time depends on it."""
-    cdef double now = cbp_clock()
-    if cbp_get(&t.solo):
-        if now < j.until:
-            return
-        cbp_set(&t.solo, 0)
-    elif now - j.window < WINDOW_SECONDS:
+cdef void judge(Train *t, Judge *j, uint32_t phase) noexcept nogil:
+    """Lets the others rest for a while where they do not help: where thread 0 waits for them most of
+    the time, since they have lost their cores to other programs; or where it is as fast alone for a
+    window of time, since every line goes from one cache to a far one (two threads took 290 us for
+    steps of 140).  Nothing but time depends on it."""
+    cdef double now = cbp_clock(), seconds = now - j.window, speed
+    cdef uint32_t phases = phase - j.phase
+    cdef bint alone = cbp_get(&t.solo)
+    if seconds < WINDOW_SECONDS:
         return
-    elif j.waited > 0.4 * (now - j.window):
+    speed = phases / seconds
+    if alone and j.speed > 0.0:            # a trial
+        if speed > 1.03 * j.speed:
+            j.until = now + j.rest
+            j.rest = min(2.0 * j.rest, MOST_REST_SECONDS)
+        else:
+            j.rest, j.trial = FIRST_REST_SECONDS, now + TRIAL_SECONDS
+        j.speed = 0.0
+    if alone:
+        if now >= j.until:
+            cbp_set(&t.solo, 0)
+    elif j.waited > 0.4 * seconds:
         cbp_set(&t.solo, 1)
         j.until = now + j.rest
         j.rest = min(2.0 * j.rest, MOST_REST_SECONDS)
-    else:
+    elif phases >= TRIAL_PHASES and now >= j.trial and j.awake:
+        cbp_set(&t.solo, 1)
+        j.speed, j.until = speed, now
+    elif now < j.trial or phases < TRIAL_PHASES:
         j.rest = FIRST_REST_SECONDS
-    j.window, j.waited = now, 0.0
+    j.awake = not alone        # in the first window the others may have had to wake up
+    j.window, j.waited, j.phase = now, 0.0, phase
 
 
 cdef void train_team(Train *t, int me) noexcept nogil:
@@ -691,7 +713,16 @@ cdef void train_team(Train *t, int me) noexcept nogil:
     cdef int patience = 0, stage
     cdef uint64_t before = cbp_fpenv_enter()
     cdef double polled = cbp_clock()
-    cdef Judge j = Judge(polled, 0.0, 0.0, FIRST_REST_SECONDS, 0.0)
+    cdef Judge j               # on the stack: no line that others read
+    memset(&j, 0, sizeof(Judge))
+    if me == 0:
+        j = t.judge
+        j.window, j.waited, j.since, j.speed = polled, 0.0, 0.0, 0.0
+        j.phase, j.awake = cbp_phase(&t.crew), False
+        if j.rest == 0.0:
+            j.rest = FIRST_REST_SECONDS
+        if t.crew.threads > 1 and polled < j.until:
+            cbp_set(&t.solo, 1)
     while True:
         phase = cbp_phase(&t.crew)
         if phase == 0:
@@ -726,9 +757,10 @@ cdef void train_team(Train *t, int me) noexcept nogil:
             if t.limit > 0.0 and cbp_clock() >= t.limit:
                 cbp_raise(&t.stop)
             if t.crew.threads > 1:
-                judge(t, &j)
+                judge(t, &j, phase)
     if me == 0:
         cbp_set(&t.solo, 0)       # who has opened an update since must finish it
+        t.judge = j
     cbp_fpenv_leave(before)
 
 
