@@ -130,7 +130,7 @@ LOSSES = {
 
 cdef enum:
     TILE_COLUMNS = 256      # a tile of the gradient is at most 16 x 256: 16 KiB in float32
-    ROW_GROUP = 12          # blocks of rows are multiples of what tile heights divide
+    ROW_GROUP = 12          # one thread's blocks of rows: a multiple of what tile heights divide
     BLOCK_BYTES = 192 * 1024  # activations of a block of rows: a part of L2, beside the weights
     PACKED_BYTES = 1536 * 1024  # weights beyond this are packed, for PACKED_ROWS rows or more
     PACKED_ROWS = 48
@@ -575,7 +575,7 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
         a, a_row, a_stride = x, n_in, CBP_STRIP
     else:
         if run.check and not kernel.finite(x, n * n_in):
-            run.infinite = 1
+            cbp_raise(&run.infinite)
             cbp_raise(&run.abort)
             return
         kernel.gather_from(run.source, work.a[0], work.stride, x, n_in, NULL, n, n_in)
@@ -588,7 +588,7 @@ cdef void forward_block(ForwardRun *run, const Work *work, Py_ssize_t row, Py_ss
             # What is not finite in a row shows in each of its sums; large numbers may do so too.
             if (a == x and run.check and not kernel.finite(work.a[1], n * CBP_STRIP)
                     and not kernel.finite(x, n * n_in)):
-                run.infinite = 1
+                cbp_raise(&run.infinite)
                 cbp_raise(&run.abort)
                 return
             a, a_row, a_stride = work.a[l + 1], CBP_STRIP, work.stride
@@ -944,6 +944,10 @@ cdef class Core:
         run.net = &self.net
         run.abort, run.team, run.pending = 0, 1, NULL
         run.check, run.infinite = out is not None and run.source == CBP_SAME, 0
+        if run.check and self.net.functions != NULL:      # a user's function sees nothing else
+            run.check = False
+            if not self.net.kernel.finite(run.x, run.n * self.net.layers[0].n_in):
+                return 0
         arena = self.idle.pop() if self.idle else Arena()
         each = round_up(work_bytes(&self.net, run.block, False, Z is not None, 1))
         pointers = round_up(2 * L * sizeof(char *) + threads * sizeof(Work))

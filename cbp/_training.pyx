@@ -141,7 +141,7 @@ cdef enum:
 cdef double WINDOW_SECONDS = 0.004      # a time slice of the usual schedulers
 cdef double FIRST_REST_SECONDS = 0.03
 cdef double MOST_REST_SECONDS = 0.5
-cdef double TRIAL_SECONDS = 0.25     # between two trials of a team that helps: costs it 0.3 %
+cdef double TRIAL_SECONDS = 0.25     # between two trials of a team that helps: at most 1.6 % of its time
 
 
 class Diverged(ArithmeticError):
@@ -675,7 +675,7 @@ cdef void train_task(const Train *t, Py_ssize_t task, int me) noexcept nogil:
 
 cdef void judge(Train *t, Judge *j, uint32_t phase) noexcept nogil:
     """Lets the others rest for a while where they do not help: where thread 0 waits for them most of
-    the time, since they have lost their cores to other programs; or where it is as fast alone for a
+    the time, since they have lost their cores to other programs; or where it is faster alone for a
     window of time, since every line goes from one cache to a far one (two threads took 290 us for
     steps of 140).  Nothing but time depends on it."""
     cdef double now = cbp_clock(), seconds = now - j.window, speed
@@ -882,6 +882,24 @@ cdef int run_team(Train *t) except -1:
             t.team = cbp_team_size()
         train_team(t, me)
     return 0
+
+
+cdef bint plain_data(const cbp_kernels *kernel, const void *x, Py_ssize_t count, const void *target,
+                     Py_ssize_t n_targets, Py_ssize_t classes, double most) noexcept nogil:
+    """Whether x is finite, and the targets are labels below `classes`, or where that is 0 finite, and
+    in 0 .. `most` unless `most` is negative."""
+    cdef uint64_t before = cbp_fpenv_enter()
+    cdef bint fits = kernel.finite(x, count)
+    if fits and classes:
+        fits = numbers_below(classes, <const Py_ssize_t *>target, n_targets)
+    elif fits:
+        fits = kernel.finite(target, n_targets)
+        if fits and most >= 0.0:
+            fits = (between_0_and(most, <const float *>target, n_targets)
+                    if kernel.itemsize == 4 else
+                    between_0_and(most, <const double *>target, n_targets))
+    cbp_fpenv_leave(before)
+    return fits
 
 
 cdef class Loop:
@@ -1305,16 +1323,16 @@ cdef class Loop:
         cdef Buffer x = Buffer(), target = Buffer()
         cdef Py_ssize_t n, weights = 0
         cdef int l, paid
-        if t.by_rows or not self._plain(x, target, X, Y):
+        if t.by_rows or not self._plain(x, target, X, Y, False):
             return None
-        self._refuse_while_running()
-        self.x, self.target = x, target
         n = x.view.shape[0]
         for l in range(core.net.n_layers):
             weights += core.net.layers[l].n_in * core.net.layers[l].n_out
         paid = paid_threads(6e-6 * n * weights)
         if paid > 1 and not n_threads:
             n_threads = usable_threads()
+        self._refuse_while_running()
+        self.x, self.target = x, target
         t.batch.target.rows = t.batch.target.labels = NULL
         if target.view.format[0] == c"l":
             t.batch.target.labels = <const int64_t *>target.view.buf
@@ -1338,10 +1356,10 @@ cdef class Loop:
         range: arrays that no check can find fault with.  Much else can be made such arrays.
 
         X: (n, n_inputs), n > 0.  Y: (n, n_targets), (n,) for one target, or labels (n,) int64."""
-        return self._plain(Buffer(), Buffer(), X, Y)
+        return self._plain(Buffer(), Buffer(), X, Y, True)
 
-    cdef bint _plain(self, Buffer x, Buffer target, X, Y) except -1:
-        """`plain`; holds the two.  The GIL is released meanwhile."""
+    cdef bint _plain(self, Buffer x, Buffer target, X, Y, bint release) except -1:
+        """`plain`; holds the two.  `release`: whether other threads may run meanwhile."""
         cdef Core core = self.core
         cdef const cbp_objective *objective = self.t.batch.objective
         cdef char letter = c"f" if core.itemsize == 4 else c"d"
@@ -1350,7 +1368,6 @@ cdef class Loop:
         cdef bint fits, labels = objective.loss in (CBP_CATEGORICAL_CROSS_ENTROPY,
                                                     CBP_CATEGORICAL_FOCAL)
         cdef double most = INFINITY
-        cdef uint64_t before
         if (columns < 0 or objective.mask_nan or core.net.outputs != NULL
                 or self.objective.custom is not None or not view_plain(x, X, letter)
                 or not view_plain(target, Y, c"l" if labels else letter)):
@@ -1365,19 +1382,14 @@ cdef class Loop:
             return False
         if objective.loss == CBP_BINARY_CROSS_ENTROPY or objective.loss == CBP_BINARY_FOCAL:
             most = 1.0
+        elif objective.loss != CBP_POISSON:
+            most = -1.0
+        if not release:
+            return plain_data(core.net.kernel, x.view.buf, n * x.view.shape[1], target.view.buf,
+                              n if labels else n * columns, n_out if labels else 0, most)
         with nogil:
-            before = cbp_fpenv_enter()
-            fits = core.net.kernel.finite(x.view.buf, n * x.view.shape[1])
-            if labels:
-                fits = fits and numbers_below(n_out, <const Py_ssize_t *>target.view.buf, n)
-            else:
-                fits = fits and core.net.kernel.finite(target.view.buf, n * columns)
-                if most == 1.0 or objective.loss == CBP_POISSON:
-                    fits = fits and (
-                        between_0_and(most, <const float *>target.view.buf, n * columns)
-                        if core.itemsize == 4 else
-                        between_0_and(most, <const double *>target.view.buf, n * columns))
-            cbp_fpenv_leave(before)
+            fits = plain_data(core.net.kernel, x.view.buf, n * x.view.shape[1], target.view.buf,
+                              n if labels else n * columns, n_out if labels else 0, most)
         return fits
 
     cdef double _update(self, int n_threads) except? -1.0:

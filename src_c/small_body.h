@@ -110,7 +110,7 @@ VEC_OP int FN(small_wide)(ptrdiff_t k, ptrdiff_t columns)
 }
 
 /* A of one strip.  Rows behind the last one are computed too, from what stands there: nobody reads
- * them, and a tile has one of two heights. */
+ * them, and a tile has one of at most two heights. */
 VEC_OP void FN(small_activate)(T *out, const T *a, ptrdiff_t stride, const T *w, ptrdiff_t k,
                                ptrdiff_t rows, ptrdiff_t columns, int activation)
 {

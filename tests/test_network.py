@@ -179,6 +179,19 @@ def test_what_is_not_finite_is_found_in_any_row(sizes, value, row):
         net.predict(rows)
 
 
+def test_an_activation_of_ones_own_never_sees_what_is_not_finite():
+    """A NaN in the last of many rows is refused before the function is called at all."""
+    calls = []
+    square = cbp.Activation(lambda z: calls.append(len(z)) or z * z, lambda z: 2 * z, "square")
+    net = cbp.Network([3, 4, 1], square, seed=1)
+    rows = np.zeros((20_000, 3), np.float32)
+    rows[-1, 1] = np.nan
+    calls.clear()
+    with pytest.raises(ValueError, match="`X` must be finite, got nan in row 19999, column 1"):
+        net.predict(rows)
+    assert calls == []
+
+
 def test_sums_that_overflow_are_no_fault_of_X():
     """Finite rows are predicted, be the sums infinite."""
     net = cbp.Network([3, 4, 1], "relu", "identity", seed=1)
