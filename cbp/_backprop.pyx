@@ -175,8 +175,8 @@ cdef Py_ssize_t row_block(const Net *net, Py_ssize_t n, int threads) noexcept no
     if n <= most:
         return max(n, 1)
     blocks = (n + most - 1) // most
-    if threads > 1:               # as many for each: 24 + 8 rows of 32 were 1.1, not 1.4 times as
-        blocks = (blocks + threads - 1) // threads * threads     # fast as one thread
+    if threads > 1:               # as many for each: of 32 rows one thread had 24, the other 8
+        blocks = (blocks + threads - 1) // threads * threads
         return (n + blocks - 1) // blocks
     return ((n + blocks - 1) // blocks + ROW_GROUP - 1) // ROW_GROUP * ROW_GROUP
 

@@ -128,7 +128,6 @@ STEP_STATE = ("step", "power_1", "power_2", "power_3", "average_power")
 cdef enum:
     FETCH_BYTES = 1 << 18   # of a minibatch that is fetched ahead
     FETCH_WEIGHTS = 1 << 22 # bytes of parameters from which a tile's are fetched: 1 % at 2048 × 2048
-    RELEASE_BYTES = 1 << 22 # of data that are looked at without the GIL: a third of a millisecond
     TRIAL_PHASES = 8        # of a window in which a team is tried: some steps
     LOOK_MFLOP = 20         # thread 0 looks at the clock after about a millisecond of work
     LONG_MFLOP = 24000      # the gradient of a step this long (a third of it) is computed before
@@ -1360,9 +1359,7 @@ cdef class Loop:
         return self._plain(Buffer(), Buffer(), X, Y, True)
 
     cdef bint _plain(self, Buffer x, Buffer target, X, Y, bint release) except -1:
-        """`plain`; holds the two.  `release`: whether other threads may run meanwhile, if it takes
-        long: who gives up the GIL for a moment gets it back when another is inside `predict`, and
-        then `fit` is refused."""
+        """`plain`; holds the two.  `release`: whether other threads may run meanwhile."""
         cdef Core core = self.core
         cdef const cbp_objective *objective = self.t.batch.objective
         cdef char letter = c"f" if core.itemsize == 4 else c"d"
@@ -1387,7 +1384,7 @@ cdef class Loop:
             most = 1.0
         elif objective.loss != CBP_POISSON:
             most = -1.0
-        if not release or (n * x.view.shape[1] + n * columns) * core.itemsize < RELEASE_BYTES:
+        if not release:
             return plain_data(core.net.kernel, x.view.buf, n * x.view.shape[1], target.view.buf,
                               n if labels else n * columns, n_out if labels else 0, most)
         with nogil:
